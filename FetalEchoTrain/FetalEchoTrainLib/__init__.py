@@ -1,0 +1,1 @@
+"""FetalEcho training: from corrected frames to a new model."""
