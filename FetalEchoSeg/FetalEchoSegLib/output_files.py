@@ -1,0 +1,55 @@
+"""Writing files so that an interrupted, refused or full-disk write leaves nothing half-written behind."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from .errors import UnwritableOutput
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full; free some space or choose another folder",
+    errno.EDQUOT: "your disk quota is used up; free some space or choose another folder",
+    errno.EACCES: "you have no permission to write there; choose another folder",
+    errno.EPERM: "you have no permission to write there; choose another folder",
+    errno.EROFS: "the disk is read-only; choose another folder",
+    errno.ENOTDIR: "a part of the path is a file, not a folder; choose another folder",
+    errno.EEXIST: "a part of the path is a file, not a folder; choose another folder",
+    errno.EISDIR: "a folder of that name is in the way; choose another name",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+}
+
+
+@contextmanager
+def replacing(path: Path | str) -> Iterator[Path]:
+    """Give a temporary path in the same folder and move it to ``path`` when the block ends without an error.
+
+    The folder is made when it is missing; the temporary name keeps the suffix, because some writers choose
+    their format by it. Raises UnwritableOutput; an earlier file at ``path`` stays untouched in that case.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(path)  # atomic within one folder, on Windows as well
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0, str(error))
+        raise UnwritableOutput(f"Cannot write {path}: {reason}.") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path | str, data: bytes) -> None:
+    """Write ``data`` to ``path`` as a whole or not at all; raises UnwritableOutput."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write ``text`` as UTF-8 with its line ends as they are, as a whole or not at all; raises UnwritableOutput."""
+    write_bytes(path, text.encode("utf-8"))
