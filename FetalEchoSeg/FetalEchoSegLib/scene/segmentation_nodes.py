@@ -1,0 +1,474 @@
+"""Prediction to a synchronized sequence of segmentations, and edited masks back.
+
+Every frame has its own item from the start, each with all fourteen segments under fixed ids, and changes are saved
+to the item of the frame that is shown. The other ways that Slicer offers lose edits or write them into other frames
+(a missing item is filled from the previous frame as soon as somebody browses there).
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+
+from ..anatomy import BACKGROUND, N_LABELS, STRUCTURES, Structure, View
+from ..errors import InvalidRequest
+from ..prediction import BundleIdentity, Prediction
+from .cine_nodes import cineSequence
+from .terminology import structureOfEntry, terminologyEntry
+
+DRAWN_BY = "FetalEcho.DrawnBy"
+BY_MODEL, BY_CLICKS, BY_HAND = "model", "clicks", "hand"
+CINE_REFERENCE = "FetalEcho.Cine"
+PREDICTION = "FetalEcho.Prediction"
+FRAME_RESULT = "FetalEcho.FrameResult"
+_CHECKSUM = "FetalEcho.MaskChecksum"
+_LABEL_TAG = "FetalEcho.Label"
+
+# Where segments overlap, the later one in this order is the label: the two rings give way to what lies inside
+# them, and vessels, drawn last on an image, to nothing.
+OVERLAP_ORDER: tuple[Structure, ...] = (
+    Structure.THORAX,
+    Structure.WHOLE_HEART,
+    *(s for s in Structure if s not in (Structure.THORAX, Structure.WHOLE_HEART)),
+)
+
+
+def addPredictionToScene(prediction: Prediction, sequence: Any, browser: Any, name: str | None = None) -> Any:
+    """Put a prediction in the scene as segmentations synchronized with its clip; returns their sequence node.
+
+    Frames that were not segmented get an item with empty segments. The proxy that the browser shows has display
+    nodes, the clip's geometry, and per-segment display that stays the same on all frames.
+    Raises InvalidRequest when the clip has another number of frames or another size.
+    """
+    sequence = cineSequence(sequence)
+    labels = prediction.labels
+    columns, rows, _ = sequence.GetNthDataNode(0).GetImageData().GetDimensions()
+    expected = (sequence.GetNumberOfDataNodes(), rows, columns)
+    if labels.shape != expected:
+        raise InvalidRequest(
+            f"the prediction is {labels.shape} (frames, rows, columns), the clip '{sequence.GetName()}' {expected}"
+        )
+    name = name or f"{sequence.GetName()} segmentation"
+    masks = addEmptyMasksToScene(sequence, browser, name)
+    geometry = _geometry(sequence)
+    for index in range(len(labels)):
+        if prediction.done[index]:
+            _writeLabels(masks, index, labels[index], geometry, BY_MODEL, tuple(Structure))
+        _setAttributes(masks, index, {FRAME_RESULT: json.dumps(_frameResult(prediction, index))})
+    masks.SetAttribute(PREDICTION, json.dumps(_clipResult(prediction), ensure_ascii=False))
+    shareProxies(browser)
+    return masks
+
+
+def addEmptyMasksToScene(sequence: Any, browser: Any, name: str) -> Any:
+    """Synchronized segmentations of ``sequence`` with fourteen empty segments on every frame; their sequence node."""
+    sequence = cineSequence(sequence)
+    cineProxy = browser.GetProxyNode(sequence)
+    if cineProxy is None:
+        raise InvalidRequest(f"browser '{browser.GetName()}' does not show '{sequence.GetName()}': choose its own one")
+    template = slicer.vtkMRMLSegmentationNode()
+    template.SetName(name)
+    template.SetReferenceImageGeometryParameterFromVolumeNode(cineProxy)
+    for structure, info in STRUCTURES.items():
+        template.GetSegmentation().AddSegment(_emptySegment(structure), info.segment_id)
+
+    masks = slicer.vtkMRMLSequenceNode()
+    masks.SetName(name)
+    masks.SetIndexName(sequence.GetIndexName())
+    masks.SetIndexUnit(sequence.GetIndexUnit())
+    masks.SetIndexType(sequence.GetIndexType())
+    masks.SetNumericIndexValueTolerance(sequence.GetNumericIndexValueTolerance())
+    for index in range(sequence.GetNumberOfDataNodes()):
+        masks.SetDataNodeAtValue(template, sequence.GetNthIndexValue(index))
+    slicer.mrmlScene.AddNode(masks)
+    masks.SetNodeReferenceID(CINE_REFERENCE, sequence.GetID())
+
+    browser.AddSynchronizedSequenceNode(masks)
+    browser.SetSaveChanges(masks, True)
+    browser.SetOverwriteProxyName(masks, False)
+    shareProxies(browser)
+    proxy = browser.GetProxyNode(masks)
+    proxy.SetName(name)
+    proxy.CreateDefaultDisplayNodes()
+    display = proxy.GetDisplayNode()
+    # Otherwise a frame change may drop what the user set for a segment.
+    display.RemoveUnusedDisplayPropertiesOff()
+    display.SetOpacity2DFill(0.35)
+    # The items do not hand this reference on, and the Segment Editor takes its source image from it.
+    proxy.SetReferenceImageGeometryParameterFromVolumeNode(cineProxy)
+    return masks
+
+
+def predictionFromSequence(masks: Any) -> Prediction:
+    """The prediction that ``addPredictionToScene`` was given, with the masks as they are in the scene now.
+
+    Raises InvalidRequest for segmentations that no model made.
+    """
+    text = masks.GetAttribute(PREDICTION)
+    if not text:
+        raise InvalidRequest(f"'{masks.GetName()}' does not come from a model: segment the clip first")
+    clip = json.loads(text)
+    frames = [
+        json.loads(masks.GetNthDataNode(i).GetAttribute(FRAME_RESULT)) for i in range(masks.GetNumberOfDataNodes())
+    ]
+    return Prediction(
+        labels=labelsFromSegmentationSequence(masks),
+        view=View.parse(clip["view"]),
+        view_probabilities=_floats(clip["viewProbabilities"]),
+        view_source=clip["viewSource"],
+        condition_probabilities=np.stack([_floats(frame["conditions"]) for frame in frames]),
+        clip_conditions=_floats(clip["conditions"]),
+        confidence=_floats([frame["confidence"] for frame in frames]),
+        done=np.array([frame["done"] for frame in frames], dtype=bool),
+        bundle=BundleIdentity(**clip["bundle"]),
+        notes=tuple(clip["notes"]),
+    )
+
+
+def labelsFromSegmentationSequence(node: Any, shape: tuple[int, int] | None = None) -> np.ndarray:
+    """Masks of all frames as they are now, hand edits included: (T, H, W) uint8, values of ``Structure``.
+
+    node   the sequence of segmentations, or a browser that has one
+    shape  (H, W) of the clip; needed only when the clip is no longer in the scene
+    Overlaps are resolved in ``OVERLAP_ORDER``; segments that are none of the fourteen structures are left out.
+    """
+    masks = maskSequence(node)
+    labels = [labelsOfFrame(masks, index, shape) for index in range(masks.GetNumberOfDataNodes())]
+    return np.stack(labels)
+
+
+def labelsOfFrame(masks: Any, index: int, shape: tuple[int, int] | None = None) -> np.ndarray:
+    """Masks of frame ``index`` as they are now: (H, W) uint8; see ``labelsFromSegmentationSequence``."""
+    matrix, rows, columns = _geometry(_cineOf(masks), shape, masks)
+    item = _item(masks, index)
+    segmentation = item.GetSegmentation()
+    layers = _layers(segmentation, matrix, rows, columns)
+    labels = np.zeros((rows, columns), dtype=np.uint8)
+    if len(layers) == 1:
+        # One shared layer cannot overlap: a single look-up does.
+        (extent, values, structures), *_ = layers
+        table = np.zeros(max(256, int(values.max(initial=0)) + 1), dtype=np.uint8)
+        for structure, value in structures:
+            table[value] = structure
+        _paste(labels, extent, table[values], None)
+        return labels
+    for structure in OVERLAP_ORDER:
+        for extent, values, structures in layers:
+            for member, value in structures:
+                if member is structure:
+                    mask = values == value
+                    _paste(labels, extent, np.uint8(structure), mask)
+    return labels
+
+
+def setFrameLabels(
+    masks: Any,
+    index: int,
+    labels: np.ndarray,
+    drawnBy: str = BY_MODEL,
+    structures: Iterable[Structure] | None = None,
+) -> None:
+    """Replace the masks of one frame, leaving every other frame as it is.
+
+    labels      (H, W) uint8, 0 to 14
+    drawnBy     who drew it: "model", "clicks" or "hand"
+    structures  replace only these; the other segments of the frame keep their pixels except where ``labels`` puts
+                one of these on top of them
+    The Segment Editor's undo does not cover it: its history starts anew at this frame.
+    """
+    sequence = _cineOf(masks)
+    geometry = _geometry(sequence, labels.shape, masks)
+    if labels.shape != geometry[1:] or labels.dtype != np.uint8 or labels.max(initial=0) >= N_LABELS:
+        raise InvalidRequest(
+            f"masks must be {geometry[1:]} uint8 from 0 to {N_LABELS - 1}, "
+            f"got {labels.shape} {labels.dtype} up to {labels.max(initial=0)}"
+        )
+    chosen = tuple(Structure) if structures is None else tuple(structures)
+    if len(chosen) < len(Structure):
+        merged = labelsOfFrame(masks, index, labels.shape)
+        merged[np.isin(merged, chosen)] = BACKGROUND
+        replaced = np.isin(labels, chosen)
+        merged[replaced] = labels[replaced]
+        labels = merged
+    _writeLabels(masks, index, labels, geometry, drawnBy, chosen)
+    # Also where the scene was opened by other means: a proxy of its own would write the old masks back.
+    for browser in _browsersOf(masks):
+        shareProxies(browser)
+
+
+def drawnBy(masks: Any, index: int, structure: Structure | None = None) -> str:
+    """Who drew the masks of a frame, or of one structure in it: "model", "clicks", "hand", or "" for nobody.
+
+    Masks that differ from what was last written here were edited in the Segment Editor: the frame is "hand" then,
+    unless a tool has said otherwise with ``setDrawnBy``.
+    """
+    item = _item(masks, index)
+    if structure is not None:
+        tag = vtk.mutable("")
+        segment = item.GetSegmentation().GetSegment(structure.info.segment_id)
+        return str(tag) if segment is not None and segment.GetTag(DRAWN_BY, tag) else ""
+    author = item.GetAttribute(DRAWN_BY) or ""
+    checksum = item.GetAttribute(_CHECKSUM) or _checksum(None)
+    if _checksum(labelsOfFrame(masks, index)) != checksum:
+        return BY_HAND
+    return author
+
+
+def setDrawnBy(masks: Any, index: int, author: str, structure: Structure | None = None) -> None:
+    """Record that the frame's masks as they are now (or one structure of them) were drawn by ``author``."""
+    item = _item(masks, index)
+    if structure is not None:
+        item.GetSegmentation().GetSegment(structure.info.segment_id).SetTag(DRAWN_BY, author)
+    _setAttributes(masks, index, {DRAWN_BY: author, _CHECKSUM: _checksum(labelsOfFrame(masks, index))})
+
+
+def maskSequence(node: Any) -> Any:
+    """The segmentation sequence that ``node`` stands for: itself, or the first one synchronized by a browser."""
+    if node is not None and node.IsA("vtkMRMLSequenceBrowserNode"):
+        synchronized = vtk.vtkCollection()
+        node.GetSynchronizedSequenceNodes(synchronized)
+        candidates = [synchronized.GetItemAsObject(i) for i in range(synchronized.GetNumberOfItems())]
+        node = next((c for c in candidates if c.GetDataNodeClassName() == "vtkMRMLSegmentationNode"), None)
+        if node is None:
+            raise InvalidRequest("this clip has no segmentation yet: segment it first")
+    if node is None or not node.IsA("vtkMRMLSequenceNode") or node.GetDataNodeClassName() != "vtkMRMLSegmentationNode":
+        raise InvalidRequest("choose a sequence of segmentations: the selected node is none")
+    return node
+
+
+def shareProxies(browser: Any) -> None:
+    """Let the browser's proxies share their item's content, so that edits land in the item at once.
+
+    Needed after a change of items and after opening a scene, where proxies come as copies of their own.
+    """
+    slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+
+
+# Segments and pixels
+
+
+def _emptySegment(structure: Structure) -> Any:
+    info = structure.info
+    segment = slicer.vtkSegment()
+    segment.SetName(info.title)
+    segment.SetColor(*(value / 255 for value in info.color))
+    segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), terminologyEntry(structure))
+    segment.SetTag(_LABEL_TAG, str(int(structure)))
+    return segment
+
+
+def _writeLabels(
+    masks: Any,
+    index: int,
+    labels: np.ndarray,
+    geometry: tuple[vtk.vtkMatrix4x4, int, int],
+    author: str,
+    drawn: tuple[Structure, ...],
+) -> None:
+    """Give all fourteen segments of a frame one shared layer with a copy of ``labels``, cropped to what is drawn."""
+    layer = slicer.vtkOrientedImageData()
+    layer.SetImageToWorldMatrix(geometry[0])
+    rows = np.flatnonzero(labels.any(axis=1))
+    columns = np.flatnonzero(labels.any(axis=0))
+    if len(rows):
+        top, bottom, left, right = int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1])
+        layer.SetExtent(left, right, top, bottom, 0, 0)
+        cropped = labels[top : bottom + 1, left : right + 1]
+        scalars = numpy_to_vtk(np.ascontiguousarray(cropped).ravel(), deep=True)
+    else:
+        layer.SetExtent(0, -1, 0, -1, 0, -1)
+        scalars = vtk.vtkUnsignedCharArray()
+    scalars.SetName("ImageScalars")
+    layer.GetPointData().SetScalars(scalars)
+
+    segmentation = _item(masks, index).GetSegmentation()
+    representation = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    segmentation.SetSourceRepresentationName(representation)
+    for structure, info in STRUCTURES.items():
+        segment = segmentation.GetSegment(info.segment_id)
+        if segment is None:  # the user deleted it
+            segmentation.AddSegment(_emptySegment(structure), info.segment_id)
+            segment = segmentation.GetSegment(info.segment_id)
+        segment.RemoveAllRepresentations()
+        segment.SetLabelValue(int(structure))
+        segment.AddRepresentation(representation, layer)
+        if structure in drawn:
+            segment.SetTag(DRAWN_BY, author)
+    _setAttributes(masks, index, {DRAWN_BY: author, _CHECKSUM: _checksum(labels)})
+    segmentation.InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified)
+
+
+def _layers(
+    segmentation: Any, matrix: vtk.vtkMatrix4x4, rows: int, columns: int
+) -> list[tuple[tuple[int, ...], np.ndarray, list[tuple[Structure, int]]]]:
+    """Labelmap layers on the clip's grid: extent, (rows, columns) values, and which value is which structure."""
+    representation = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    members: dict[int, list[tuple[Structure, int]]] = {}
+    images: dict[int, Any] = {}
+    for number in range(segmentation.GetNumberOfSegments()):
+        segmentId = segmentation.GetNthSegmentID(number)
+        segment = segmentation.GetSegment(segmentId)
+        structure = _structureOf(segmentId, segment)
+        if structure is None:
+            continue
+        image = segment.GetRepresentation(representation)
+        if image is None or image.IsEmpty():
+            continue
+        key = id(image)
+        images[key] = image
+        members.setdefault(key, []).append((structure, int(segment.GetLabelValue())))
+    layers = []
+    for key, image in images.items():
+        onGrid = _onGrid(image, matrix, rows, columns)
+        extent = onGrid.GetExtent()
+        values = vtk_to_numpy(onGrid.GetPointData().GetScalars())
+        values = values.reshape(extent[3] - extent[2] + 1, extent[1] - extent[0] + 1)
+        layers.append((extent, values, members[key]))
+    return layers
+
+
+def _onGrid(image: Any, matrix: vtk.vtkMatrix4x4, rows: int, columns: int) -> Any:
+    """``image`` on the pixels of the clip; resampled (nearest neighbour) only if its own grid is another one."""
+    own = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(own)
+    same = all(abs(own.GetElement(i, j) - matrix.GetElement(i, j)) < 1e-6 for i in range(3) for j in range(4))
+    extent = image.GetExtent()
+    if same and extent[4] == extent[5] == 0:
+        return image
+    reference = slicer.vtkOrientedImageData()
+    reference.SetExtent(0, columns - 1, 0, rows - 1, 0, 0)
+    reference.SetImageToWorldMatrix(matrix)
+    reference.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+    result = slicer.vtkOrientedImageData()
+    slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(image, reference, result)
+    return result
+
+
+def _structureOf(segmentId: str, segment: Any) -> Structure | None:
+    """Structure of a segment: by our id, else by its terminology (a segment that a user added again)."""
+    for structure, info in STRUCTURES.items():
+        if segmentId == info.segment_id:
+            return structure
+    entry = vtk.mutable("")
+    if segment.GetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), entry):
+        return structureOfEntry(str(entry))
+    return None
+
+
+def _paste(labels: np.ndarray, extent: tuple[int, ...], values: Any, mask: np.ndarray | None) -> None:
+    """Write ``values`` into the part of ``labels`` that ``extent`` covers; where ``mask``, or everywhere."""
+    left, right, top, bottom = extent[:4]
+    rows, columns = labels.shape
+    target = labels[max(top, 0) : min(bottom + 1, rows), max(left, 0) : min(right + 1, columns)]
+    # A layer may reach beyond the image after an edit at its border.
+    inside = np.s_[max(-top, 0) : max(-top, 0) + target.shape[0], max(-left, 0) : max(-left, 0) + target.shape[1]]
+    if mask is None:
+        target[...] = values[inside]
+    else:
+        target[mask[inside]] = values
+
+
+def _geometry(
+    sequence: Any, shape: tuple[int, int] | None = None, masks: Any = None
+) -> tuple[vtk.vtkMatrix4x4, int, int]:
+    """IJKToRAS, rows and columns of the clip's frames."""
+    matrix = vtk.vtkMatrix4x4()
+    if sequence is not None:
+        frame = sequence.GetNthDataNode(0)
+        frame.GetIJKToRASMatrix(matrix)
+        columns, rows, _ = frame.GetImageData().GetDimensions()
+        return matrix, rows, columns
+    # The clip is gone; its grid is still known to the segmentation.
+    text = _item(masks, 0).GetSegmentation().GetConversionParameter(
+        slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
+    )
+    reference = slicer.vtkOrientedImageData()
+    if text and slicer.vtkSegmentationConverter.DeserializeImageGeometry(text, reference, False):
+        reference.GetImageToWorldMatrix(matrix)
+        extent = reference.GetExtent()
+        return matrix, extent[3] + 1, extent[1] + 1
+    if shape is None:
+        raise InvalidRequest(f"the clip of '{masks.GetName()}' is not in the scene: its frame size is unknown")
+    return matrix, *shape
+
+
+def _cineOf(masks: Any) -> Any:
+    return masks.GetNodeReference(CINE_REFERENCE)
+
+
+def _item(masks: Any, index: int) -> Any:
+    count = masks.GetNumberOfDataNodes()
+    if not 0 <= index < count:
+        raise InvalidRequest(f"frame {index} is outside '{masks.GetName()}', which has frames 0 to {count - 1}")
+    return masks.GetNthDataNode(index)
+
+
+def _browsersOf(masks: Any) -> list[Any]:
+    """Browsers that show a frame of ``masks`` through a proxy."""
+    browsers = slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode")
+    return [browser for browser in browsers if browser.GetProxyNode(masks) is not None]
+
+
+def _setAttributes(masks: Any, index: int, attributes: dict[str, str]) -> None:
+    """Set attributes of a frame's item, and of the proxy that shows it.
+
+    A change of the proxy is copied to the item with all of the proxy's attributes, so those left out there would be
+    lost from the item with the next edit.
+    """
+    item = _item(masks, index)
+    shown = [b.GetProxyNode(masks) for b in _browsersOf(masks) if b.GetSelectedItemNumber() == index]
+    for node in (*shown, item):
+        with slicer.util.NodeModify(node):
+            for name, value in attributes.items():
+                node.SetAttribute(name, value)
+
+
+def _checksum(labels: np.ndarray | None) -> str:
+    """Checksum of a frame's masks; the same for None and for an empty frame, whatever its size."""
+    if labels is None or not labels.any():
+        return "empty"
+    return f"{zlib.crc32(np.ascontiguousarray(labels)):08x}"
+
+
+# Numbers beside the pixels
+
+
+def _clipResult(prediction: Prediction) -> dict[str, Any]:
+    bundle = prediction.bundle
+    return {
+        "view": prediction.view.short,
+        "viewProbabilities": _jsonNumbers(prediction.view_probabilities),
+        "viewSource": prediction.view_source,
+        "conditions": _jsonNumbers(prediction.clip_conditions),
+        "bundle": {
+            "name": bundle.name,
+            "version": bundle.version,
+            "sha256": bundle.sha256,
+            "notice": bundle.notice,
+        },
+        "notes": list(prediction.notes),
+    }
+
+
+def _frameResult(prediction: Prediction, index: int) -> dict[str, Any]:
+    return {
+        "done": bool(prediction.done[index]),
+        "confidence": _jsonNumbers(prediction.confidence[index : index + 1])[0],
+        "conditions": _jsonNumbers(prediction.condition_probabilities[index]),
+    }
+
+
+def _jsonNumbers(values: np.ndarray) -> list[float | None]:
+    """float32 values as JSON numbers that give the same float32 again; NaN becomes null."""
+    return [float(value) if np.isfinite(value) else None for value in values]
+
+
+def _floats(values: list[float | None]) -> np.ndarray:
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float32)
