@@ -1,0 +1,114 @@
+"""EchoCare: one network that segments a frame, judges its conditions and names its view.
+
+State-dict compatible with the official FETUS 2026 baseline (MONAI Swin encoder with LoRA, UNETR decoder, condition
+head on the pooled bottleneck); the view head is ours. This is the reference and the path for training; inference
+runs the same parameters through ``lean``, which needs no MONAI.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, overload
+
+import torch
+from torch import nn
+
+from .configuration import EchoCareConfig
+from .unetr import Features, SwinUnetr
+
+__all__ = ["EchoCare", "EchoCareConfig", "EchoCareOutput"]
+
+
+class EchoCareOutput(NamedTuple):
+    """Logits of one pass, before any mask.
+
+    segmentation  (B, n_labels, H, W)
+    conditions    (B, n_conditions), one sigmoid each
+    views         (B, n_views), one softmax; None for a network without view head
+    """
+
+    segmentation: torch.Tensor
+    conditions: torch.Tensor
+    views: torch.Tensor | None
+
+
+class EchoCare(nn.Module):
+    """The multi-task network.
+
+    checkpoint_activations  recompute the encoder's activations in the backward pass: less memory, one third slower
+
+    >>> network = EchoCare(EchoCareConfig.tiny())
+    >>> network(torch.zeros(1, 1, 64, 64)).segmentation.shape
+    torch.Size([1, 15, 64, 64])
+    """
+
+    def __init__(self, config: EchoCareConfig, checkpoint_activations: bool = False) -> None:
+        super().__init__()
+        self.config = config
+        self.in_adapter: nn.Module
+        if config.input_channels == 1:
+            self.in_adapter = nn.Conv2d(1, SwinUnetr.ENCODER_CHANNELS, kernel_size=1, bias=False)
+            nn.init.ones_(self.in_adapter.weight)
+        else:
+            self.in_adapter = nn.Identity()
+        self.seg_net = SwinUnetr(config, checkpoint_activations)
+        self.cls_decoder = _head(config, config.n_conditions)
+        self.view_decoder = _head(config, config.n_views) if config.n_views else None
+        self.fp_dropout = nn.Dropout2d(0.5)
+
+    @overload
+    def forward(self, image: torch.Tensor, perturb_features: Literal[False] = ...) -> EchoCareOutput: ...
+    @overload
+    def forward(
+        self, image: torch.Tensor, perturb_features: Literal[True]
+    ) -> tuple[EchoCareOutput, EchoCareOutput]: ...
+    def forward(
+        self, image: torch.Tensor, perturb_features: bool = False
+    ) -> EchoCareOutput | tuple[EchoCareOutput, EchoCareOutput]:
+        """Logits of a batch.
+
+        image             (B, 1, H, W) grey in 0..1; H and W multiples of ``config.size_divisor``
+        perturb_features  also decode features with half of their channels dropped (UniMatch's feature perturbation;
+                          in training mode only, as any dropout): returns (clean, perturbed)
+        """
+        divisor = self.config.size_divisor
+        if image.ndim != 4 or image.shape[2] % divisor or image.shape[3] % divisor:
+            raise ValueError(f"images must be (B, C, H, W) with H and W multiples of {divisor}: {tuple(image.shape)}")
+        features = self.seg_net.encode(self.in_adapter(image))
+        if not perturb_features:
+            return self._decode(features)
+        both = Features(*(torch.cat((level, self.fp_dropout(level))) for level in features))
+        output = self._decode(both)
+        segmentation, conditions = output.segmentation.chunk(2), output.conditions.chunk(2)
+        views = output.views.chunk(2) if output.views is not None else (None, None)
+        return (
+            EchoCareOutput(segmentation[0], conditions[0], views[0]),
+            EchoCareOutput(segmentation[1], conditions[1], views[1]),
+        )
+
+    def _decode(self, features: Features) -> EchoCareOutput:
+        pooled = features.bottleneck.mean(dim=(2, 3))
+        views = self.view_decoder(pooled) if self.view_decoder is not None else None
+        return EchoCareOutput(self.seg_net.decode(features), self.cls_decoder(pooled), views)
+
+    def freeze_encoder(self) -> None:
+        """Train only the adapters within the Swin encoder, as the official baseline does."""
+        for name, parameter in self.seg_net.Swin_encoder.named_parameters():
+            parameter.requires_grad_("linear_a_" in name or "linear_b_" in name)
+
+    def segmentation_parameters(self) -> list[nn.Parameter]:
+        """Everything that shapes the segmentation: adapter, encoder and decoder."""
+        return [*self.in_adapter.parameters(), *self.seg_net.parameters()]
+
+    def reset_condition_head(self) -> None:
+        """Fresh random weights in the condition head (start of classification fine-tuning)."""
+        for layer in self.cls_decoder:
+            if isinstance(layer, nn.Linear):
+                layer.reset_parameters()
+
+
+def _head(config: EchoCareConfig, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(config.bottleneck_features, config.head_features),
+        nn.ReLU(inplace=True),
+        nn.Linear(config.head_features, outputs),
+    )
