@@ -27,6 +27,7 @@ class Device:
     near_field        dB of reverberation at the transducer face
     dropout           0 to 1: how far walls parallel to the beam vanish
     decorrelation     radians per second of speckle change from tissue crossing the plane
+    looks             1, or 2 when spatial compounding averages two independent speckle patterns
     post_filter       none, median, smooth, adaptive or sharpen
     overlay           ruler, corner, banner, minimal or dense
     tint              grey (frames without colour), cool, sepia or cyan
@@ -54,6 +55,7 @@ class Device:
     near_field: float
     dropout: float
     decorrelation: float
+    looks: int
     post_filter: str
     overlay: str
     tint: str
@@ -81,13 +83,14 @@ _BASE = Device(
     gain=0.0,
     dynamic_range=58.0,
     curve=0.45,
-    gamma=1.0,
+    gamma=1.3,
     tgc_error=0.0,
     noise=-46.0,
-    haze=-24.0,
+    haze=-20.0,
     near_field=-6.0,
     dropout=0.7,
     decorrelation=3.0,
+    looks=2,
     post_filter="none",
     overlay="ruler",
     tint="grey",
@@ -111,7 +114,7 @@ SAME_DEVICES: tuple[Device, ...] = (
         curve=0.3,
         gain=-1.0,
         tgc_error=-0.3,
-        haze=-27.0,
+        haze=-23.0,
         post_filter="adaptive",
         overlay="corner",
         tint="cool",
@@ -120,6 +123,7 @@ SAME_DEVICES: tuple[Device, ...] = (
     replace(
         _BASE,
         name="Cedar",
+        looks=1,
         frequency=4.0,
         axial_fwhm=0.44,
         lateral_fwhm=0.95,
@@ -150,7 +154,7 @@ SAME_DEVICES: tuple[Device, ...] = (
         dynamic_range=60.0,
         curve=0.5,
         noise=-44.0,
-        haze=-22.0,
+        haze=-18.0,
         post_filter="median",
         overlay="dense",
         tint="grey",
@@ -163,6 +167,7 @@ NEW_DEVICES: tuple[Device, ...] = (
     replace(
         _BASE,
         name="Elm",
+        looks=1,
         frequency=3.5,
         axial_fwhm=0.5,
         lateral_fwhm=1.15,
@@ -201,7 +206,7 @@ NEW_DEVICES: tuple[Device, ...] = (
         crop_offset=(0.06, -0.04),
         dynamic_range=70.0,
         curve=0.1,
-        gamma=1.25,
+        gamma=1.6,
         gain=2.0,
         tgc_error=0.7,
         noise=-38.0,
@@ -214,6 +219,7 @@ NEW_DEVICES: tuple[Device, ...] = (
     replace(
         _BASE,
         name="Ginkgo",
+        looks=1,
         frequency=4.5,
         axial_fwhm=0.42,
         lateral_fwhm=1.05,
@@ -225,8 +231,8 @@ NEW_DEVICES: tuple[Device, ...] = (
         crop=0.85,
         dynamic_range=47.0,
         curve=0.7,
-        gamma=0.8,
-        gain=-3.0,
+        gamma=1.0,
+        gain=-2.0,
         tgc_error=-0.6,
         noise=-40.0,
         dropout=0.95,

@@ -9,6 +9,7 @@ burnt-in graphics. Levels and widths are those of FIELD.md 3.5 in the project's 
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +28,7 @@ from .speckle import TEXTURE_SIGMA, material_maps, noise_bank, sample_grain, sam
 FWHM = 2.3548  # full width at half maximum of a Gaussian over its standard deviation
 TGC_ATTENUATION = 0.42  # dB per cm and MHz one way: what time-gain compensation assumes
 _FIRST_MATERNAL = int(min(Maternal))
-_WHITE_LEVEL = 17.0  # dB above a perpendicular wall at which the display saturates
+_WHITE_LEVEL = 20.0  # dB above a perpendicular wall at which the display saturates
 _SPECULAR_GAIN = 7.5  # mm; a blood-muscle boundary across the beam then echoes at about 0 dB
 _BONE_LOSS = 14.0  # dB per mm until the shadow's floor
 _BANDS = 16  # row bands that share a beam width
@@ -55,7 +56,7 @@ ACOUSTICS: dict[int, Acoustics] = {
     Tissue.SOFT_TISSUE: Acoustics(-7, 0.10, 0.50, 2.5),
     Tissue.CHEST_WALL: Acoustics(-5, 0.12, 0.60, 2.5),
     Tissue.LUNG: Acoustics(-3, 0.11, 0.45, 1.4),
-    Tissue.MYOCARDIUM: Acoustics(-11, 0.10, 0.50, 1.6, 0.35),
+    Tissue.MYOCARDIUM: Acoustics(-12, 0.10, 0.50, 1.6, 0.35),
     Tissue.BLOOD: Acoustics(-41, 0.02, 0.18, 1.0),
     Tissue.VESSEL_WALL: Acoustics(-1, 0.18, 0.50, 1.5, 0.85),
     Tissue.VALVE: Acoustics(-1, 0.18, 0.50, 1.0, 0.85),
@@ -66,13 +67,13 @@ ACOUSTICS: dict[int, Acoustics] = {
     Tissue.AIRWAY_LUMEN: Acoustics(-42, 0.01, 0.10, 1.0),
     Tissue.SKIN: Acoustics(1, 0.18, 0.70, 1.0, 0.3),
     Maternal.SKIN: Acoustics(-1, 0.16, 0.70, 1.0),
-    Maternal.FAT: Acoustics(-9, 0.08, 0.48, 2.5),
+    Maternal.FAT: Acoustics(-11, 0.08, 0.48, 2.5),
     Maternal.FASCIA: Acoustics(0, 0.16, 0.60, 2.5, 0.3),
-    Maternal.MUSCLE: Acoustics(-8, 0.10, 0.55, 2.0),
-    Maternal.UTERUS: Acoustics(-6, 0.11, 0.50, 2.0),
+    Maternal.MUSCLE: Acoustics(-9, 0.10, 0.55, 2.0),
+    Maternal.UTERUS: Acoustics(-8, 0.09, 0.50, 2.0),
     Maternal.PLACENTA: Acoustics(-3, 0.11, 0.45, 1.5),
     Maternal.AMNIOTIC_FLUID: Acoustics(-46, 0.0, 0.02, 1.0),
-    Maternal.SURROUNDING_TISSUE: Acoustics(-6, 0.11, 0.50, 3.5),
+    Maternal.SURROUNDING_TISSUE: Acoustics(-10, 0.08, 0.50, 4.0),
 }
 
 
@@ -153,7 +154,7 @@ class EchoRenderer:
         if bare:
             self._background[:] = Maternal.AMNIOTIC_FLUID
         still = material_maps(geometry.polar_points().astype(np.float32), rng.uniform(0, 100, size=2))
-        self._still_field = sample_scatterers(*still, self._phase)
+        self._still_field = sample_scatterers(*still, self._phase, device.looks)
         self._still_grain = sample_grain(*still)
         self._clutter, self._line_gain = self._prepare_clutter(rng)
         self._noise = noise_bank(rng, (geometry.n_range, geometry.n_lines), self._pulse.axial_sigma)
@@ -203,10 +204,10 @@ class EchoRenderer:
         specular *= _from_db(gain_db)
         specular *= _SPECULAR_GAIN
         field *= amplitude[..., None]
-        field[..., 0] += specular * self._pulse.specular_weight
+        specular *= self._pulse.specular_weight
+        field[..., 0::2] += specular[..., None]
         self._pulse.blur(field)
-        power = np.square(field[..., 0])
-        power += np.square(field[..., 1])
+        power = _power_of(field)
         if self.bare:
             return power
         power += self._side_lobes(power)
@@ -226,7 +227,7 @@ class EchoRenderer:
         moved = cv2.resize(moved, size, interpolation=cv2.INTER_LINEAR)
         position = maps + shift.astype(np.float32) - moved
         map_x, map_y = material_maps(position, self._offset.astype(np.float32))
-        field = sample_scatterers(map_x, map_y, self._phase + self.device.decorrelation * time)
+        field = sample_scatterers(map_x, map_y, self._phase + self.device.decorrelation * time, self.device.looks)
         grain = sample_grain(map_x, map_y)
         around = tissue >= _FIRST_MATERNAL
         field[around] = self._still_field[around]
@@ -258,7 +259,7 @@ class EchoRenderer:
         return (along + rest) / (along + beside + rest)
 
     def _gain_along_beam(self, tissue: np.ndarray) -> np.ndarray:
-        """dB by which time-gain compensation over- or under-corrects what the path above took away."""
+        """Decibels by which time-gain compensation over- or under-corrects what the path above took away."""
         import cv2
 
         step_cm = self.geometry.range_step / 10
@@ -271,6 +272,7 @@ class EchoRenderer:
         np.minimum(bone, self._shadow_floor, out=bone)
         # The aperture looks past the edge of a small bone: the flanks of a shadow are soft.
         bone = cv2.GaussianBlur(bone, (0, 0), sigmaX=1.3, sigmaY=0.5)
+        np.clip(path, -16, 7, out=path)  # operators set the sliders so that nothing burns out
         path -= bone
         path += self._line_gain
         return path
@@ -294,8 +296,7 @@ class EchoRenderer:
         row = int(rng.integers(self._noise.shape[0] - self.geometry.n_range))
         column = int(rng.integers(self._noise.shape[1] - self.geometry.n_lines))
         part = self._noise[row : row + self.geometry.n_range, column : column + self.geometry.n_lines]
-        power = np.square(part[..., 0])
-        power += np.square(part[..., 1])
+        power = _power_of(part)
         power *= self._noise_power
         return power
 
@@ -330,7 +331,7 @@ class EchoRenderer:
         geometry, device = self.geometry, self.device
         field = rng.standard_normal((geometry.n_range, geometry.n_lines, 2), dtype=np.float32) / np.float32(np.sqrt(2))
         self._pulse.blur(field, white=True)
-        self._clutter_speckle = 0.4 + 0.6 * (np.square(field[..., 0]) + np.square(field[..., 1]))
+        self._clutter_speckle = 0.4 + 0.6 * _power_of(field)
         ranges = geometry.ranges[:, None]
         fade = 10 ** ((device.near_field - 1.1 * ranges) / 10)
         echoes = 1 + 0.8 * np.cos(2 * np.pi * ranges / rng.uniform(2.5, 5.0))
@@ -386,7 +387,7 @@ class _PointSpread:
         edges = np.linspace(0, geometry.n_range, _BANDS + 1).round().astype(int)
         self._bands = [
             (slice(a, b), max(float(lateral[a:b].mean()), 0.05), float(geometry.line_pitch[a:b].mean()))
-            for a, b in zip(edges[:-1], edges[1:], strict=True)
+            for a, b in itertools.pairwise(edges)
         ]
         self._gain = np.empty((geometry.n_range, 1, 1), np.float32)
         self._white_gain = np.empty_like(self._gain)
@@ -432,8 +433,18 @@ def _power_after_blur(sigma: float, step: float, texture_sigma: float) -> float:
     return float(kernel @ correlation @ kernel)
 
 
+def _power_of(field: np.ndarray) -> np.ndarray:
+    """Power (R, L) of a field (R, L, 2·looks), averaged over its looks as spatial compounding does."""
+    power = np.square(field[..., 0])
+    for channel in range(1, field.shape[-1]):
+        power += np.square(field[..., channel])
+    if field.shape[-1] > 2:
+        power *= 2 / field.shape[-1]
+    return power
+
+
 def _from_db(level: np.ndarray) -> np.ndarray:
-    """dB to amplitude."""
+    """Decibels to amplitude."""
     return np.exp(level * np.float32(np.log(10) / 20), dtype=np.float32)
 
 

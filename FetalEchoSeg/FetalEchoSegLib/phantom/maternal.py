@@ -60,13 +60,13 @@ def _surroundings(geometry: SectorGeometry, placement: Placement, rng: np.random
     distance = np.hypot(offset[..., 0], offset[..., 1])
     field = np.zeros(distance.shape)
     for _ in range(7):
-        angle, wavelength = rng.uniform(0, np.pi), rng.uniform(16, 55)
+        angle, wavelength = rng.uniform(0, np.pi), rng.uniform(26, 90)
         along = points[..., 0] * np.cos(angle) + points[..., 1] * np.sin(angle)
         field += np.sin(2 * np.pi * along / wavelength + rng.uniform(0, 2 * np.pi))
     field /= np.sqrt(3.5)
     tissue = np.full(distance.shape, Maternal.SURROUNDING_TISSUE, dtype=np.uint8)
     # A thin film of fluid around the fetus, wide pockets where the field is high.
-    pockets = field + 0.8 * np.exp(-np.square((distance - _FETAL_RADIUS - 2) / 4)) > rng.uniform(0.2, 1.1)
+    pockets = field + 0.8 * np.exp(-np.square((distance - _FETAL_RADIUS - 2) / 4)) > rng.uniform(0.3, 1.5)
     tissue[pockets] = Maternal.AMNIOTIC_FLUID
     if rng.random() < 0.35:
         side = rng.uniform(-np.pi, 0.15 * np.pi)  # mostly anterior or lateral

@@ -19,23 +19,26 @@ _SYLLABLES = ("ba", "lo", "mi", "ren", "ta", "vo", "shi", "kel", "nor", "du", "p
 
 @dataclass(frozen=True)
 class Overlay:
-    """Graphics of one clip: ``color`` (H, W, 3) uint8 RGB and ``cover`` (H, W) bool where they hide the image."""
+    """Graphics of one clip.
+
+    color   (H, W, 3) uint8 RGB; where it is brighter than the image it is seen
+    opaque  (H, W) bool; here it hides the image whatever its brightness
+    """
 
     color: np.ndarray
-    cover: np.ndarray
+    opaque: np.ndarray
 
     def burn_into(self, image: np.ndarray) -> None:
         """Write the graphics into (H, W) or (H, W, 3) uint8, in place."""
-        if image.ndim == 3:
-            image[self.cover] = self.color[self.cover]
-        else:
-            image[self.cover] = self.color[self.cover].max(axis=-1)
+        color = self.color if image.ndim == 3 else self.color.max(axis=-1)
+        np.maximum(image, color, out=image)
+        image[self.opaque] = color[self.opaque]
 
 
 def draw_overlay(device: Device, geometry: SectorGeometry, seed: int) -> Overlay:
     """Graphics in the style of ``device``; positions of calipers, numbers and words follow ``seed``."""
     rng = np.random.default_rng([seed, 77])
-    canvas = _Canvas(np.zeros((*geometry.shape, 3), dtype=np.uint8))
+    canvas = _Canvas(np.zeros((*geometry.shape, 3), dtype=np.uint8), np.zeros(geometry.shape, dtype=bool))
     style = device.overlay
     text = [
         f"MI {rng.uniform(0.6, 1.3):.1f}",
@@ -68,12 +71,13 @@ def draw_overlay(device: Device, geometry: SectorGeometry, seed: int) -> Overlay
         _lines(canvas, text[:1], left=True, top=0.94)
     if rng.random() < 0.18:
         _calipers(canvas, rng)
-    return Overlay(canvas.color, canvas.color.any(axis=-1))
+    return Overlay(canvas.color, canvas.opaque)
 
 
 @dataclass(frozen=True)
 class _Canvas:
     color: np.ndarray
+    opaque: np.ndarray
 
     @property
     def size(self) -> tuple[int, int]:
@@ -157,13 +161,15 @@ def _bar(canvas: _Canvas, right: bool) -> None:
     y = round(0.22 * rows)
     ramp = np.linspace(255, 12, height).astype(np.uint8)
     canvas.color[y : y + height, x : x + width] = ramp[:, None, None]
+    canvas.opaque[y : y + height, x : x + width] = True
 
 
 def _banner(canvas: _Canvas, rng: np.random.Generator, text: list[str]) -> None:
-    rows, columns = canvas.size
+    _, columns = canvas.size
     u = canvas.unit
     height = round(30 * u)
     canvas.color[:height] = (44, 62, 96)
+    canvas.opaque[:height] = True
     canvas.text(f"{_word(rng)} {_word(rng)}", 8 * u, 13 * u, (235, 235, 235))
     canvas.text(f"ID {int(rng.integers(10000, 99999))}", 8 * u, 26 * u, (235, 235, 235), 0.32)
     canvas.text(_word(rng), 0.42 * columns, 20 * u, (235, 235, 235))

@@ -68,8 +68,8 @@ def material_maps(points: np.ndarray, offset: np.ndarray) -> tuple[np.ndarray, n
     return np.ascontiguousarray(index[..., 0], dtype=np.float32), np.ascontiguousarray(index[..., 1], dtype=np.float32)
 
 
-def sample_scatterers(map_x: np.ndarray, map_y: np.ndarray, phase: float) -> np.ndarray:
-    """Complex field (..., 2) float32 of unit power at texture indices.
+def sample_scatterers(map_x: np.ndarray, map_y: np.ndarray, phase: float, looks: int = 1) -> np.ndarray:
+    """Complex field (..., 2·looks) float32 of unit power at texture indices; one or two independent looks.
 
     ``phase`` radians turns one independent field into another: two moments with phases a and b are correlated by
     cos(a - b), the slow decorrelation that tissue leaving the plane causes.
@@ -77,7 +77,8 @@ def sample_scatterers(map_x: np.ndarray, map_y: np.ndarray, phase: float) -> np.
     import cv2
 
     both = cv2.remap(textures().scatterers, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
-    return np.cos(phase, dtype=np.float32) * both[..., :2] + np.sin(phase, dtype=np.float32) * both[..., 2:]
+    turn = np.array([[np.cos(phase), np.sin(phase)], [-np.sin(phase), np.cos(phase)]])[:looks]
+    return cv2.transform(both, np.kron(turn, np.eye(2)))
 
 
 def sample_grain(map_x: np.ndarray, map_y: np.ndarray) -> np.ndarray:
