@@ -1,0 +1,1 @@
+"""The synthetic fetal heart: geometry, motion and echo formation. Sample data and test bed, never patient data."""
