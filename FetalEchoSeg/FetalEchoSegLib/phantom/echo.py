@@ -20,7 +20,7 @@ import numpy as np
 from .devices import Device
 from .maternal import Maternal, maternal_background
 from .overlay import draw_overlay
-from .raster import rasterise_labels, rasterise_tissue
+from .raster import fill_touched, rasterise_labels, rasterise_tissue
 from .section import Layer, Placement, Section, Tissue
 from .sector import SectorGeometry
 from .speckle import TEXTURE_SIGMA, material_maps, noise_bank, sample_grain, sample_scatterers
@@ -55,8 +55,8 @@ class Acoustics:
 ACOUSTICS: dict[int, Acoustics] = {
     Tissue.SOFT_TISSUE: Acoustics(-7, 0.10, 0.50, 2.5),
     Tissue.CHEST_WALL: Acoustics(-5, 0.12, 0.60, 2.5),
-    Tissue.LUNG: Acoustics(-3, 0.11, 0.45, 1.4),
-    Tissue.MYOCARDIUM: Acoustics(-12, 0.10, 0.50, 1.6, 0.35),
+    Tissue.LUNG: Acoustics(-3, 0.115, 0.45, 1.4),
+    Tissue.MYOCARDIUM: Acoustics(-13, 0.075, 0.50, 1.6, 0.35),
     Tissue.BLOOD: Acoustics(-41, 0.02, 0.18, 1.0),
     Tissue.VESSEL_WALL: Acoustics(-1, 0.18, 0.50, 1.5, 0.85),
     Tissue.VALVE: Acoustics(-1, 0.18, 0.50, 1.0, 0.85),
@@ -153,6 +153,8 @@ class EchoRenderer:
         self._background = maternal_background(geometry, placement, rng)
         if bare:
             self._background[:] = Maternal.AMNIOTIC_FLUID
+        else:
+            self._lay_fluid_crescent(rng)
         still = material_maps(geometry.polar_points().astype(np.float32), rng.uniform(0, 100, size=2))
         self._still_field = sample_scatterers(*still, self._phase, device.looks)
         self._still_grain = sample_grain(*still)
@@ -189,7 +191,8 @@ class EchoRenderer:
     # --- the chain ---------------------------------------------------------------------------------------------
 
     def _power(self, layers: list[Layer], time: float) -> np.ndarray:
-        tissue = rasterise_tissue(layers, self.placement, self.geometry, time, self._background)
+        body = list(itertools.dropwhile(_is_fluid, layers))  # what is outside the skin belongs to the background
+        tissue = rasterise_tissue(body, self.placement, self.geometry, time, self._background)
         field, grain = self._material(tissue, time)
         radial, across = self._impedance_slopes(tissue)
         level = self._tables.backscatter[tissue]
@@ -222,9 +225,9 @@ class EchoRenderer:
         maps = self._base_maps
         shift = self.placement.to_anatomy(self._reference, time) - self.placement.to_anatomy(self._reference, 0.0)
         coarse = self.placement.to_anatomy(self._coarse_points, time)
-        moved = self.section.displacement(coarse, time).astype(np.float32)
         size = (self.geometry.n_lines, self.geometry.n_range)
-        moved = cv2.resize(moved, size, interpolation=cv2.INTER_LINEAR)
+        grid = self.section.displacement(coarse, time).astype(np.float32)
+        moved = cv2.resize(grid, size, interpolation=cv2.INTER_LINEAR)
         position = maps + shift.astype(np.float32) - moved
         map_x, map_y = material_maps(position, self._offset.astype(np.float32))
         field = sample_scatterers(map_x, map_y, self._phase + self.device.decorrelation * time, self.device.looks)
@@ -239,11 +242,12 @@ class EchoRenderer:
         import cv2
 
         geometry = self.geometry
-        impedance = self._tables.impedance[tissue]
-        impedance = cv2.GaussianBlur(impedance, (0, 0), sigmaX=0.9, sigmaY=0.16 / geometry.range_step)
+        impedance: np.ndarray = cv2.GaussianBlur(
+            self._tables.impedance[tissue], (0, 0), sigmaX=0.9, sigmaY=0.16 / geometry.range_step
+        )
         none, difference = np.ones(1, np.float32), np.array([-0.5, 0, 0.5], np.float32)
         radial = cv2.sepFilter2D(impedance, -1, none, difference / np.float32(geometry.range_step))
-        across = cv2.sepFilter2D(impedance, -1, difference, none)
+        across: np.ndarray = cv2.sepFilter2D(impedance, -1, difference, none)
         across /= geometry.line_pitch.astype(np.float32)[:, None]
         return radial, across
 
@@ -267,11 +271,11 @@ class EchoRenderer:
         excess *= 2 * self.device.frequency * step_cm
         excess += self.device.tgc_error * step_cm
         path = np.cumsum(excess, axis=0, dtype=np.float32)
-        bone = np.cumsum(tissue == Tissue.BONE, axis=0, dtype=np.float32)
+        bone: np.ndarray = np.cumsum(tissue == Tissue.BONE, axis=0, dtype=np.float32)
         bone *= _BONE_LOSS * self.geometry.range_step
         np.minimum(bone, self._shadow_floor, out=bone)
         # The aperture looks past the edge of a small bone: the flanks of a shadow are soft.
-        bone = cv2.GaussianBlur(bone, (0, 0), sigmaX=1.3, sigmaY=0.5)
+        bone = cv2.GaussianBlur(bone, (0, 0), sigmaX=1.8, sigmaY=0.5)
         np.clip(path, -16, 7, out=path)  # operators set the sliders so that nothing burns out
         path -= bone
         path += self._line_gain
@@ -326,6 +330,14 @@ class EchoRenderer:
         angles = geometry.angle_start + geometry.angle_step * line
         self._coarse_points = geometry.from_polar(ranges[:, None], angles[None, :])
 
+    def _lay_fluid_crescent(self, rng: np.random.Generator) -> None:
+        """Fluid around the fetus, pushed aside: a fetus rests against the uterus and never floats in an even halo."""
+        bearing = rng.uniform(0, 2 * np.pi)
+        aside = rng.uniform(2, 7) * np.array([np.cos(bearing), np.sin(bearing)])
+        for layer in itertools.takewhile(_is_fluid, self.section.layers(0.0)):
+            contour = self.placement.to_probe(layer.contour, 0.0) + aside
+            fill_touched(self._background, self.geometry.to_grid(contour), int(Maternal.AMNIOTIC_FLUID))
+
     def _prepare_clutter(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Power of near-field reverberation (R, L), and gain in dB of each line (1, L): contact is never even."""
         geometry, device = self.geometry, self.device
@@ -347,6 +359,10 @@ class EchoRenderer:
     def _prepare_noise(self) -> np.ndarray:
         growth = 2 * TGC_ATTENUATION * self.device.frequency * (self.geometry.ranges - 100) / 10
         return (10 ** ((self.device.noise + np.maximum(growth, -20)) / 10)).astype(np.float32)[:, None]
+
+
+def _is_fluid(layer: Layer) -> bool:
+    return layer.tissue == Tissue.FLUID
 
 
 @dataclass(frozen=True)
@@ -479,5 +495,5 @@ def _jpeg_round_trip(frame: np.ndarray, quality: int) -> np.ndarray:
         return frame
     color = frame.ndim == 3
     encoded = cv2.imencode(".jpg", frame[..., ::-1] if color else frame, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR if color else cv2.IMREAD_GRAYSCALE)
+    decoded = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR if color else cv2.IMREAD_GRAYSCALE))
     return np.ascontiguousarray(decoded[..., ::-1]) if color else decoded

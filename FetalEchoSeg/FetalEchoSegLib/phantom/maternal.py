@@ -65,8 +65,11 @@ def _surroundings(geometry: SectorGeometry, placement: Placement, rng: np.random
         field += np.sin(2 * np.pi * along / wavelength + rng.uniform(0, 2 * np.pi))
     field /= np.sqrt(3.5)
     tissue = np.full(distance.shape, Maternal.SURROUNDING_TISSUE, dtype=np.uint8)
-    # A thin film of fluid around the fetus, wide pockets where the field is high.
-    pockets = field + 0.8 * np.exp(-np.square((distance - _FETAL_RADIUS - 2) / 4)) > rng.uniform(0.3, 1.5)
+    # Wide pockets where the field is high, and on some sides a film of fluid along the fetus.
+    bearing = np.arctan2(offset[..., 0], offset[..., 1])
+    film = np.exp(-np.square((distance - _FETAL_RADIUS + rng.uniform(0, 5)) / rng.uniform(2, 5)))
+    film *= rng.uniform(0, 1.6) * np.maximum(np.cos(bearing - rng.uniform(-np.pi, np.pi)) + rng.uniform(-0.3, 0.6), 0)
+    pockets = field + film > rng.uniform(0.5, 1.5)
     tissue[pockets] = Maternal.AMNIOTIC_FLUID
     if rng.random() < 0.35:
         side = rng.uniform(-np.pi, 0.15 * np.pi)  # mostly anterior or lateral

@@ -92,6 +92,7 @@ def noise_bank(rng: np.random.Generator, shape: tuple[int, int], axial_sigma: fl
     """Receiver noise (2·rows, lines + 64, 2) float32 of unit power, band-limited along the range like the pulse."""
     import cv2
 
-    noise = rng.standard_normal((2 * shape[0], shape[1] + 64, 2), dtype=np.float32)
-    noise = cv2.GaussianBlur(noise, (1, 0), sigmaX=0.01, sigmaY=axial_sigma) if axial_sigma > 0 else noise
+    noise: np.ndarray = rng.standard_normal((2 * shape[0], shape[1] + 64, 2), dtype=np.float32)
+    if axial_sigma > 0:
+        noise = cv2.GaussianBlur(noise, (1, 0), sigmaX=0.01, sigmaY=axial_sigma)
     return noise / np.float32(np.sqrt(np.mean(noise**2) * 2))
