@@ -141,15 +141,3 @@ def wrapped(parts: list[tuple[np.ndarray, float]], rounding: float, step: float 
     # Smoothing shrinks convex outlines; give back the area so that wall thicknesses keep their meaning.
     center = soft.mean(axis=0)
     return resample(center + (soft - center) * np.sqrt(area(hull) / area(soft)), step)
-
-
-def wavy(contour: np.ndarray, rng: np.random.Generator, amplitude: float, order: int = 6) -> np.ndarray:
-    """A little irregularity: a few random harmonics of ``amplitude`` mm (SD) along the outward direction."""
-    at = np.linspace(0.0, 2 * np.pi, len(contour), endpoint=False)
-    k = np.arange(2, order + 1)
-    phase = rng.uniform(0, 2 * np.pi, k.size)
-    weight = rng.normal(0.0, amplitude, k.size) / np.sqrt(k)
-    ripple = (weight * np.cos(np.outer(at, k) + phase)).sum(axis=1)
-    center = contour.mean(axis=0)
-    arm = contour - center
-    return contour + arm / (np.linalg.norm(arm, axis=1, keepdims=True) + 1e-9) * ripple[:, np.newaxis]

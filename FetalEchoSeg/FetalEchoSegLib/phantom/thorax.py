@@ -8,7 +8,7 @@ import numpy as np
 
 from ..anatomy import Structure
 from .cases import PhantomCase
-from .contours import area, band, ellipse, grown, resample, smooth_outline, tube, wavy
+from .contours import area, band, ellipse, grown, resample, smooth_outline, tube
 from .motion import Part
 from .section import Tissue
 
@@ -55,7 +55,7 @@ def chest(case: PhantomCase, cavity_area: float) -> Chest:
 
 
 def chest_parts(case: PhantomCase, body: Chest) -> list[Part]:
-    """Everything behind the heart and vessels: fluid, skin, wall, bones and lungs, painted outside in.
+    """Everything behind the heart and vessels: skin, wall, bones and lungs, painted outside in.
 
     The cavity carries the thorax label; the spine is taken out of it again.
     """
@@ -67,10 +67,8 @@ def chest_parts(case: PhantomCase, body: Chest) -> list[Part]:
     lower = np.clip(-muscle[:, 1] / np.abs(muscle[:, 1]).max(), 0.0, 1.0)[:, np.newaxis]
     muscle = muscle * (1 + 0.10 * lower**2)
     skin = grown(muscle, 0.9 * scale)
-    fluid = wavy(grown(skin, float(rng.uniform(2.5, 7.0))), rng, 1.6, order=4)
     thorax = int(Structure.THORAX)
     parts = [
-        Part("amniotic fluid", Tissue.FLUID, 0, resample(fluid, 0.8)),
         Part("skin", Tissue.SKIN, 0, resample(skin, 0.5)),
         Part("chest wall", Tissue.CHEST_WALL, 0, resample(muscle, 0.5)),
         Part("pleura", Tissue.VESSEL_WALL, 0, grown(body.cavity, 0.25)),
