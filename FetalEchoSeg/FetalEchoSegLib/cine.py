@@ -23,7 +23,10 @@ class FrameSource(Protocol):
     shape  (T, H, W) for grey or (T, H, W, 3) for RGB; known without decoding any frame.
     """
 
-    shape: tuple[int, ...]
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(T, H, W) or (T, H, W, 3)."""
+        ...
 
     def read(self, index: int) -> np.ndarray:
         """Decode frame ``index``: (H, W) or (H, W, 3) uint8; raises UnreadableInput when it is damaged."""
@@ -38,9 +41,11 @@ class ArraySource:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """(T, H, W) or (T, H, W, 3)."""
         return self.array.shape
 
     def read(self, index: int) -> np.ndarray:
+        """Frame ``index``, a view."""
         return self.array[index]
 
 
