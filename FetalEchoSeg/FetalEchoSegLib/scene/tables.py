@@ -1,0 +1,80 @@
+"""Rows of a result as a table node, and back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import slicer
+import vtk
+
+Cell = str | int | float | bool | None
+
+
+def addTableToScene(name: str, headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Any:
+    """Table node with one row for each of ``rows``, in the order given.
+
+    A column becomes numeric when all of its cells are numbers (or missing: None and NaN are shown empty-handed as
+    "nan"), text otherwise. True and False are shown as "yes" and "no".
+    Raises ValueError when a row has another length than ``headers``.
+    """
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", name)
+    fillTable(node, headers, rows)
+    return node
+
+
+def fillTable(node: Any, headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+    """Replace the content of a table node; see ``addTableToScene``."""
+    for row in rows:
+        if len(row) != len(headers):
+            raise ValueError(f"a row of '{node.GetName()}' has {len(row)} cells for {len(headers)} columns: {row}")
+    with slicer.util.NodeModify(node):
+        node.RemoveAllColumns()
+        for position, header in enumerate(headers):
+            node.AddColumn(_column(header, [row[position] for row in rows]))
+        node.SetUseColumnTitleAsColumnHeader(True)
+        node.SetLocked(True)  # results are read, not typed over
+
+
+def tableRows(node: Any) -> tuple[list[str], list[list[Cell]]]:
+    """Headers and rows of a table node; missing numbers come back as None."""
+    columns = [node.GetTable().GetColumn(number) for number in range(node.GetNumberOfColumns())]
+    headers = [column.GetName() for column in columns]
+    rows = [[_cell(column.GetValue(row)) for column in columns] for row in range(node.GetNumberOfRows())]
+    return headers, rows
+
+
+def _column(header: str, cells: list[Cell]) -> Any:
+    array: Any
+    present = [cell for cell in cells if cell is not None]
+    numbers = all(isinstance(cell, (int, float)) and not isinstance(cell, bool) for cell in present)
+    if present and numbers and len(present) == len(cells) and all(isinstance(cell, int) for cell in cells):
+        array = vtk.vtkTypeInt64Array()
+        convert: Any = int
+    elif present and numbers:
+        array = vtk.vtkDoubleArray()
+        convert = _number
+    else:
+        array = vtk.vtkStringArray()
+        convert = _text
+    array.SetName(header)
+    for cell in cells:
+        array.InsertNextValue(convert(cell))
+    return array
+
+
+def _number(cell: Cell) -> float:
+    return math.nan if cell is None else float(cell)
+
+
+def _text(cell: Cell) -> str:
+    if cell is None:
+        return ""
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    return str(cell)
+
+
+def _cell(value: Any) -> Cell:
+    return None if isinstance(value, float) and math.isnan(value) else value
