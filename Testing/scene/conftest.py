@@ -15,20 +15,21 @@ from FetalEchoSegLib.cine import Cine
 from FetalEchoSegLib.prediction import BundleIdentity, Prediction
 from FetalEchoSegLib.scene.headless import collectedVtkErrors, startHeadlessSlicer
 
-startHeadlessSlicer()
+startHeadlessSlicer()  # before anything that imports slicer's nodes
+
+from FetalEchoSegLib.scene.cine_nodes import addCineToScene  # noqa: E402
+from FetalEchoSegLib.scene.segmentation_nodes import addPredictionToScene  # noqa: E402
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 for module in ("FetalEchoSeg", "FetalEchoTrain"):
     sys.path.insert(0, str(REPOSITORY / module))
-
-from FetalEchoSegLib.scene.cine_nodes import addCineToScene
-from FetalEchoSegLib.scene.segmentation_nodes import addPredictionToScene
 
 FRAMES, ROWS, COLUMNS = 6, 48, 64
 
 
 @pytest.fixture(autouse=True)
-def scene(request):
-    """The empty scene; tests that provoke VTK errors are marked by asking for ``allowVtkErrors``."""
+def scene():
+    """The empty scene."""
     import slicer
 
     slicer.mrmlScene.Clear(0)
@@ -77,7 +78,7 @@ def makePrediction(labels, view=View.FOUR_CHAMBER, done=None):
         confidence=rng.random(count, dtype=np.float32),
         done=done,
         bundle=BundleIdentity("demo-tiny", "1.0", "ab" * 32, "Trained on synthetic data only"),
-        notes=("Größe; \"quoted\" | piped",),
+        notes=('Größe; "quoted" | piped',),
     )
 
 

@@ -1,11 +1,12 @@
 """A clip in the scene is the clip, and nothing else becomes one."""
 
+# ruff: noqa: N803 - MRML code is camelCase
+
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import slicer
-
 from FetalEchoSegLib.anatomy import View
 from FetalEchoSegLib.cine import Cine, Origin
 from FetalEchoSegLib.errors import InvalidRequest, UnreadableInput

@@ -1,13 +1,13 @@
 """Masks in the scene: every frame its own, edits where they belong, who drew what."""
 
+# ruff: noqa: N803, N806 - MRML code is camelCase
+
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import slicer
 import vtk
-from vtk.util.numpy_support import vtk_to_numpy
-
 from FetalEchoSegLib.anatomy import STRUCTURES, Structure, View
 from FetalEchoSegLib.cine import Cine
 from FetalEchoSegLib.errors import InvalidRequest
@@ -23,6 +23,7 @@ from FetalEchoSegLib.scene.segmentation_nodes import (
     setFrameLabels,
 )
 from FetalEchoSegLib.scene.terminology import terminologyEntry
+from vtk.util.numpy_support import vtk_to_numpy
 
 from .conftest import FRAMES, makeLabels, makePrediction
 
@@ -238,7 +239,7 @@ def test_deleted_and_foreign_segments_do_no_harm(segmented):
 
 
 def test_segment_that_a_user_added_again_counts_by_its_terminology(segmented):
-    _, browser, masks, labels = segmented
+    _, browser, masks, _ = segmented
     browser.SetSelectedItemNumber(2)
     segmentation = browser.GetProxyNode(masks).GetSegmentation()
     segmentation.RemoveSegment(LV)

@@ -246,7 +246,9 @@ def _times(sequence: Any) -> tuple[np.ndarray, str]:
     isTime = sequence.GetIndexName() == "time" and unit is not None
     if isTime and np.isfinite(values).all() and (np.diff(values) > 0).all():
         return values * unit, timing or "index of the sequence"
-    return np.arange(count, dtype=np.float64), f"unknown: the sequence is indexed by {sequence.GetIndexName() or 'number'}"
+    return np.arange(
+        count, dtype=np.float64
+    ), f"unknown: the sequence is indexed by {sequence.GetIndexName() or 'number'}"
 
 
 def _spacing(sequence: Any) -> tuple[tuple[float, float] | None, str]:

@@ -1,8 +1,8 @@
 """The MRML scene without the Slicer application.
 
-``startHeadlessSlicer`` gives the names that module code finds in Slicer (``slicer.mrmlScene``, ``slicer.modules.X.logic()``,
-``slicer.app``) on the ``slicer-core`` package, whose scene, nodes and module logics are the real ones. Inside the
-application, or in a host that has set ``slicer.app`` already, it changes nothing.
+``startHeadlessSlicer`` gives the names that module code finds in Slicer (``slicer.mrmlScene``, ``slicer.app``,
+``slicer.modules.X.logic()``) on the ``slicer-core`` package, whose scene, nodes and module logics are the real ones.
+Inside the application, or in a host that has set ``slicer.app`` already, it changes nothing.
 """
 
 from __future__ import annotations

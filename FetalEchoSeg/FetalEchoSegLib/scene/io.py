@@ -38,21 +38,23 @@ def saveScene(path: Path | str) -> Path:
     path = Path(path)
     if path.suffix.lower() != ".mrb":
         raise InvalidRequest(f"scenes are saved as .mrb files: give '{path.name}' that ending")
-    with replacing(path) as temporary:
+    with (
+        replacing(path) as temporary,
         # The folder inside the bundle is named after the file, so the file needs its own name from the start.
-        with tempfile.TemporaryDirectory(prefix=".partial-", dir=path.parent) as folder:
-            bundle = Path(folder, path.name)
-            messages = slicer.vtkMRMLMessageCollection()
-            with collectedVtkErrors() as errors:
-                written = slicer.mrmlScene.WriteToMRB(str(bundle), None, messages)
-            problem = _problem(errors, messages)
-            # A full disk shows in the messages, in the result, or only in the file.
-            if not written or problem or not _isWholeZip(bundle):
-                reason = f" ({problem})" if problem else ""
-                raise UnwritableOutput(
-                    f"Cannot write {path}: the disk may be full or the folder not writable; choose another one{reason}."
-                )
-            bundle.replace(temporary)
+        tempfile.TemporaryDirectory(prefix=".partial-", dir=path.parent) as folder,
+    ):
+        bundle = Path(folder, path.name)
+        messages = slicer.vtkMRMLMessageCollection()
+        with collectedVtkErrors() as errors:
+            written = slicer.mrmlScene.WriteToMRB(str(bundle), None, messages)
+        problem = _problem(errors, messages)
+        # A full disk shows in the messages, in the result, or only in the file.
+        if not written or problem or not _isWholeZip(bundle):
+            reason = f" ({problem})" if problem else ""
+            raise UnwritableOutput(
+                f"Cannot write {path}: the disk may be full or the folder not writable; choose another one{reason}."
+            )
+        bundle.replace(temporary)
     return path
 
 

@@ -190,6 +190,7 @@ def setFrameLabels(
             f"masks must be {geometry[1:]} uint8 from 0 to {N_LABELS - 1}, "
             f"got {labels.shape} {labels.dtype} up to {labels.max(initial=0)}"
         )
+    _shareProxiesOf(masks)
     chosen = tuple(Structure) if structures is None else tuple(structures)
     if len(chosen) < len(Structure):
         merged = labelsOfFrame(masks, index, labels.shape)
@@ -198,9 +199,6 @@ def setFrameLabels(
         merged[replaced] = labels[replaced]
         labels = merged
     _writeLabels(masks, index, labels, geometry, drawnBy, chosen)
-    # Also where the scene was opened by other means: a proxy of its own would write the old masks back.
-    for browser in _browsersOf(masks):
-        shareProxies(browser)
 
 
 def drawnBy(masks: Any, index: int, structure: Structure | None = None) -> str:
@@ -224,6 +222,7 @@ def drawnBy(masks: Any, index: int, structure: Structure | None = None) -> str:
 def setDrawnBy(masks: Any, index: int, author: str, structure: Structure | None = None) -> None:
     """Record that the frame's masks as they are now (or one structure of them) were drawn by ``author``."""
     item = _item(masks, index)
+    _shareProxiesOf(masks)
     if structure is not None:
         item.GetSegmentation().GetSegment(structure.info.segment_id).SetTag(DRAWN_BY, author)
     _setAttributes(masks, index, {DRAWN_BY: author, _CHECKSUM: _checksum(labelsOfFrame(masks, index))})
@@ -386,8 +385,10 @@ def _geometry(
         columns, rows, _ = frame.GetImageData().GetDimensions()
         return matrix, rows, columns
     # The clip is gone; its grid is still known to the segmentation.
-    text = _item(masks, 0).GetSegmentation().GetConversionParameter(
-        slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
+    text = (
+        _item(masks, 0)
+        .GetSegmentation()
+        .GetConversionParameter(slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName())
     )
     reference = slicer.vtkOrientedImageData()
     if text and slicer.vtkSegmentationConverter.DeserializeImageGeometry(text, reference, False):
@@ -414,6 +415,15 @@ def _browsersOf(masks: Any) -> list[Any]:
     """Browsers that show a frame of ``masks`` through a proxy."""
     browsers = slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode")
     return [browser for browser in browsers if browser.GetProxyNode(masks) is not None]
+
+
+def _shareProxiesOf(masks: Any) -> None:
+    """Share content with every proxy of ``masks`` before a change of its items.
+
+    In a scene that Slicer opened, the proxy is a copy until the first edit and would write the old masks back.
+    """
+    for browser in _browsersOf(masks):
+        shareProxies(browser)
 
 
 def _setAttributes(masks: Any, index: int, attributes: dict[str, str]) -> None:

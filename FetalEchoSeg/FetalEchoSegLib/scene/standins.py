@@ -97,7 +97,7 @@ def parameterNodeWrapper(cls: type) -> type:
     for name, kind in hints.items():
         setattr(cls, name, _Parameter(name, kind, getattr(cls, name, None)))
 
-    def __init__(self: Any, parameterNode: Any) -> None:  # noqa: N807 - becomes the method of the wrapped class
+    def __init__(self: Any, parameterNode: Any) -> None:
         self.parameterNode = parameterNode
 
     cls.__init__ = __init__

@@ -43,7 +43,11 @@ def terminologyDocument() -> dict[str, Any]:
 
 
 def terminologyEntry(structure: Structure) -> str:
-    """Value of a segment's terminology tag: context ~ category ~ type ~ modifier ~ region context ~ region ~ modifier."""
+    """Value of a segment's terminology tag.
+
+    Seven parts joined by ``~``: context, category, type, its modifier, region context, region, its modifier; codes are
+    scheme^value^meaning.
+    """
     parts = (CATEGORY_CODE, structure.info.type_code)
     category, kind = ("^".join((code.scheme, code.value, code.meaning)) for code in parts)
     return f"{TERMINOLOGY_CONTEXT}~{category}~{kind}~^^~~^^~^^"
