@@ -110,5 +110,5 @@ def test_config_survives_a_round_trip_and_names_unknown_arguments():
     [{"embed_dim": 20, "num_heads": (3, 3, 3, 3)}, {"input_channels": 2}, {"depths": (1, 1)}, {"image_size": 250}],
 )
 def test_impossible_sizes_are_refused(changes):
-    with pytest.raises(ValueError, match="heads|input_channels|four entries|multiple of"):
+    with pytest.raises(ValueError, match=r"heads|input_channels|four entries|multiple of"):
         EchoCareConfig.tiny(**changes)

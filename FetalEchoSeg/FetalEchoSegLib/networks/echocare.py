@@ -7,28 +7,16 @@ runs the same parameters through ``lean``, which needs no MONAI.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, overload
+from typing import Literal, overload
 
 import torch
 from torch import nn
 
 from .configuration import EchoCareConfig
+from .output import EchoCareOutput
 from .unetr import Features, SwinUnetr
 
 __all__ = ["EchoCare", "EchoCareConfig", "EchoCareOutput"]
-
-
-class EchoCareOutput(NamedTuple):
-    """Logits of one pass, before any mask.
-
-    segmentation  (B, n_labels, H, W)
-    conditions    (B, n_conditions), one sigmoid each
-    views         (B, n_views), one softmax; None for a network without view head
-    """
-
-    segmentation: torch.Tensor
-    conditions: torch.Tensor
-    views: torch.Tensor | None
 
 
 class EchoCare(nn.Module):
