@@ -23,7 +23,7 @@ from .overlay import draw_overlay
 from .raster import fill_touched, rasterise_labels, rasterise_tissue
 from .section import Layer, Placement, Section, Tissue
 from .sector import SectorGeometry
-from .speckle import TEXTURE_SIGMA, material_maps, noise_bank, sample_grain, sample_scatterers
+from .speckle import AXIAL_SIGMA, LATERAL_SIGMA, material_maps, noise_bank, sample_grain, sample_scatterers
 
 FWHM = 2.3548  # full width at half maximum of a Gaussian over its standard deviation
 TGC_ATTENUATION = 0.42  # dB per cm and MHz one way: what time-gain compensation assumes
@@ -155,8 +155,8 @@ class EchoRenderer:
             self._background[:] = Maternal.AMNIOTIC_FLUID
         else:
             self._lay_fluid_crescent(rng)
-        still = material_maps(geometry.polar_points().astype(np.float32), rng.uniform(0, 100, size=2))
-        self._still_field = sample_scatterers(*still, self._phase, device.looks)
+        still = material_maps((geometry.polar_points() + rng.uniform(0, 100, size=2)).astype(np.float32))
+        self._still_field = sample_scatterers(*still, np.array([0.0, 1.0]), self._phase, device.looks)
         self._still_grain = sample_grain(*still)
         self._clutter, self._line_gain = self._prepare_clutter(rng)
         self._noise = noise_bank(rng, (geometry.n_range, geometry.n_lines), self._pulse.axial_sigma)
@@ -180,7 +180,7 @@ class EchoRenderer:
         layers = self.section.layers(time)
         labels = rasterise_labels(layers, self.placement, self.geometry, time)
         grey = self.geometry.scan_convert(self._compress(self._power(layers, time)))
-        frame = grey if self._tint is None else self._tint[grey]
+        frame = grey if self._tint is None else _colored(grey, self._tint)
         self._overlay.burn_into(frame)
         return _jpeg_round_trip(frame, self.device.jpeg_quality), labels
 
@@ -195,19 +195,23 @@ class EchoRenderer:
         tissue = rasterise_tissue(body, self.placement, self.geometry, time, self._background)
         field, grain = self._material(tissue, time)
         radial, across = self._impedance_slopes(tissue)
-        level = self._tables.backscatter[tissue]
+        level = _look_up(self._tables.backscatter, tissue)
         if not self.bare:
-            level += self._tables.grain[tissue] * grain
+            grain *= _look_up(self._tables.grain, tissue)
+            level += grain
         alignment = self._alignment(radial, across)
-        level -= 16.0 * self.device.dropout * self._tables.dropout[tissue] * (1 - alignment)
+        lost = 1 - alignment
+        lost *= _look_up(self._tables.dropout, tissue)
+        lost *= 16.0 * self.device.dropout
+        level -= lost
         gain_db = self._gain_along_beam(tissue)
-        amplitude = _from_db(level + gain_db)
+        level += gain_db
+        amplitude = _from_db(level)
         specular = np.abs(radial)
         specular *= alignment
         specular *= _from_db(gain_db)
-        specular *= _SPECULAR_GAIN
         field *= amplitude[..., None]
-        specular *= self._pulse.specular_weight
+        specular *= _SPECULAR_GAIN * self._pulse.specular_weight
         field[..., 0::2] += specular[..., None]
         self._pulse.blur(field)
         power = _power_of(field)
@@ -219,22 +223,25 @@ class EchoRenderer:
         return power
 
     def _material(self, tissue: np.ndarray, time: float) -> tuple[np.ndarray, np.ndarray]:
-        """Scatterer field (R, L, 2) and grain (R, L): the fetus moves, what lies around it rests."""
+        """Scatterer field (R, L, 2·looks) and grain (R, L): the fetus moves, what lies around it rests."""
         import cv2
 
-        maps = self._base_maps
+        field, grain = self._still_field.copy(), self._still_grain.copy()
+        fetal = (tissue < _FIRST_MATERNAL).view(np.uint8)
+        left, top, width, height = cv2.boundingRect(fetal)
+        if width == 0:
+            return field, grain
+        rows, lines = slice(top, top + height), slice(left, left + width)
         shift = self.placement.to_anatomy(self._reference, time) - self.placement.to_anatomy(self._reference, 0.0)
         coarse = self.placement.to_anatomy(self._coarse_points, time)
         size = (self.geometry.n_lines, self.geometry.n_range)
-        grid = self.section.displacement(coarse, time).astype(np.float32)
-        moved = cv2.resize(grid, size, interpolation=cv2.INTER_LINEAR)
-        position = maps + shift.astype(np.float32) - moved
-        map_x, map_y = material_maps(position, self._offset.astype(np.float32))
-        field = sample_scatterers(map_x, map_y, self._phase + self.device.decorrelation * time, self.device.looks)
-        grain = sample_grain(map_x, map_y)
-        around = tissue >= _FIRST_MATERNAL
-        field[around] = self._still_field[around]
-        grain[around] = self._still_grain[around]
+        moved = (self.section.displacement(coarse, time) - shift - self._offset).astype(np.float32)
+        moved = cv2.resize(moved, size, interpolation=cv2.INTER_LINEAR)[rows, lines]
+        map_x, map_y = material_maps(self._base_maps[rows, lines] - moved)
+        phase = self._phase + self.device.decorrelation * time
+        inside = fetal[rows, lines]
+        cv2.copyTo(sample_scatterers(map_x, map_y, self._beam, phase, self.device.looks), inside, field[rows, lines])
+        cv2.copyTo(sample_grain(map_x, map_y), inside, grain[rows, lines])
         return field, grain
 
     def _impedance_slopes(self, tissue: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -266,20 +273,23 @@ class EchoRenderer:
         """Decibels by which time-gain compensation over- or under-corrects what the path above took away."""
         import cv2
 
-        step_cm = self.geometry.range_step / 10
-        excess = TGC_ATTENUATION - self._tables.attenuation[tissue]
-        excess *= 2 * self.device.frequency * step_cm
-        excess += self.device.tgc_error * step_cm
-        path = np.cumsum(excess, axis=0, dtype=np.float32)
-        bone: np.ndarray = np.cumsum(tissue == Tissue.BONE, axis=0, dtype=np.float32)
-        bone *= _BONE_LOSS * self.geometry.range_step
-        np.minimum(bone, self._shadow_floor, out=bone)
-        # The aperture looks past the edge of a small bone: the flanks of a shadow are soft.
-        bone = cv2.GaussianBlur(bone, (0, 0), sigmaX=1.8, sigmaY=0.5)
+        geometry, device = self.geometry, self.device
+        size = (geometry.n_lines, geometry.n_range // 4)  # sums along the beam need no finer rows
+        step = geometry.range_step * geometry.n_range / size[1]
+        excess: np.ndarray = cv2.resize(_look_up(self._tables.attenuation, tissue), size, interpolation=cv2.INTER_AREA)
+        excess -= TGC_ATTENUATION
+        excess *= -2 * device.frequency * step / 10
+        excess += device.tgc_error * step / 10
+        path = np.cumsum(excess, axis=0, dtype=np.float32) - excess / 2
         np.clip(path, -16, 7, out=path)  # operators set the sliders so that nothing burns out
-        path -= bone
+        hard = (tissue == Tissue.BONE).astype(np.float32)
+        solid: np.ndarray = cv2.resize(hard, size, interpolation=cv2.INTER_AREA)
+        solid *= _BONE_LOSS * step
+        bone: np.ndarray = np.minimum(np.cumsum(solid, axis=0, dtype=np.float32) - solid / 2, self._shadow_floor)
+        # The aperture looks past the edge of a small bone: the flanks of a shadow are soft.
+        path -= cv2.GaussianBlur(bone, (0, 0), sigmaX=1.8, sigmaY=0.3)
         path += self._line_gain
-        return path
+        return cv2.resize(path, (geometry.n_lines, geometry.n_range), interpolation=cv2.INTER_LINEAR)
 
     def _side_lobes(self, power: np.ndarray) -> np.ndarray:
         """Clutter that side lobes carry from bright tissue into blood, speckled like everything else."""
@@ -321,6 +331,8 @@ class EchoRenderer:
     def _prepare_maps(self) -> None:
         geometry = self.geometry
         self._reference = np.zeros(2)
+        down = np.array([0.0, 1.0])
+        self._beam = self.placement.to_anatomy(down, 0.0) - self.placement.to_anatomy(self._reference, 0.0)
         self._base_maps = self.placement.to_anatomy(geometry.polar_points(), 0.0).astype(np.float32)
         rows, lines = max(2, geometry.n_range // 8), max(2, geometry.n_lines // 3)
         # Centres of the coarse cells in the sense of cv2.resize, so that upsampling does not shift the tissue.
@@ -378,7 +390,7 @@ class _TissueTables:
 
 def _tissue_tables(rng: np.random.Generator) -> _TissueTables:
     """Tables of one case: patients differ by a few dB in every tissue."""
-    size = max(int(k) for k in ACOUSTICS) + 1
+    size = 256  # cv2.LUT wants every value of a byte
     columns = np.zeros((5, size), dtype=np.float32)
     for tissue, a in ACOUSTICS.items():
         columns[:, int(tissue)] = (a.backscatter, a.impedance, a.attenuation, a.grain, a.dropout)
@@ -395,11 +407,11 @@ class _PointSpread:
 
     def __init__(self, device: Device, geometry: SectorGeometry) -> None:
         step = geometry.range_step
-        self.axial_sigma = _rest(device.axial_fwhm / FWHM, TEXTURE_SIGMA) / step
+        self.axial_sigma = _rest(device.axial_fwhm / FWHM, AXIAL_SIGMA) / step
         width = device.lateral_fwhm * np.sqrt(
             1 + np.square((geometry.ranges - device.focus_depth) / device.depth_of_field)
         )
-        lateral = np.sqrt(np.maximum(np.square(width / FWHM) - TEXTURE_SIGMA**2, 0)) / geometry.line_pitch
+        lateral = np.sqrt(np.maximum(np.square(width / FWHM) - LATERAL_SIGMA**2, 0)) / geometry.line_pitch
         edges = np.linspace(0, geometry.n_range, _BANDS + 1).round().astype(int)
         self._bands = [
             (slice(a, b), max(float(lateral[a:b].mean()), 0.05), float(geometry.line_pitch[a:b].mean()))
@@ -408,8 +420,8 @@ class _PointSpread:
         self._gain = np.empty((geometry.n_range, 1, 1), np.float32)
         self._white_gain = np.empty_like(self._gain)
         for rows, sigma, pitch in self._bands:
-            axial = _power_after_blur(self.axial_sigma, step, TEXTURE_SIGMA)
-            self._gain[rows] = 1 / np.sqrt(axial * _power_after_blur(sigma, pitch, TEXTURE_SIGMA))
+            axial = _power_after_blur(self.axial_sigma, step, AXIAL_SIGMA)
+            self._gain[rows] = 1 / np.sqrt(axial * _power_after_blur(sigma, pitch, LATERAL_SIGMA))
             white = _power_after_blur(self.axial_sigma, step, 0.0) * _power_after_blur(sigma, pitch, 0.0)
             self._white_gain[rows] = 1 / np.sqrt(white)
         # A wall is one coherent line, not scatterers: it must not gain from the normalisation.
@@ -464,6 +476,13 @@ def _from_db(level: np.ndarray) -> np.ndarray:
     return np.exp(level * np.float32(np.log(10) / 20), dtype=np.float32)
 
 
+def _look_up(table: np.ndarray, tissue: np.ndarray) -> np.ndarray:
+    """``table[tissue]`` as float32, several times faster for 8-bit indices."""
+    import cv2
+
+    return cv2.LUT(tissue, table)
+
+
 def _post_filter(grey: np.ndarray, kind: str) -> np.ndarray:
     import cv2
 
@@ -486,6 +505,12 @@ def _tint_table(tint: str) -> np.ndarray | None:
     ramp = np.arange(256)[:, None] / 255
     curve = 255 * ramp ** (1 / np.asarray(strengths[tint]))
     return np.clip(curve + 0.5, 0, 255).astype(np.uint8)
+
+
+def _colored(grey: np.ndarray, tint: np.ndarray) -> np.ndarray:
+    import cv2
+
+    return cv2.LUT(cv2.merge([grey, grey, grey]), tint[:, None, :])
 
 
 def _jpeg_round_trip(frame: np.ndarray, quality: int) -> np.ndarray:

@@ -24,8 +24,7 @@ def rasterise_labels(
     for layer in layers:
         if layer.label is not None:
             fill_centres(mask, geometry.to_pixels(placement.to_probe(layer.contour, time)), int(layer.label))
-    mask[~geometry.visible] = 0
-    return mask
+    return geometry.keep_visible(mask)
 
 
 def rasterise_tissue(

@@ -159,6 +159,16 @@ class SectorGeometry:
         return (polar[..., 0] >= 0) & (polar[..., 0] <= self.depth) & (np.abs(polar[..., 1]) <= self.half_angle)
 
     @cached_property
+    def _visible_mask(self) -> np.ndarray:
+        return self.visible.astype(np.uint8)
+
+    def keep_visible(self, mask: np.ndarray) -> np.ndarray:
+        """(rows, columns) uint8 with zero outside the fan."""
+        import cv2
+
+        return cv2.copyTo(mask, self._visible_mask)
+
+    @cached_property
     def _scan_tables(self) -> tuple[np.ndarray, np.ndarray]:
         import cv2
 
@@ -172,5 +182,4 @@ class SectorGeometry:
 
         coordinates, fractions = self._scan_tables
         image = cv2.remap(polar, coordinates, fractions, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        image[~self.visible] = 0
-        return image
+        return cv2.copyTo(image, self._visible_mask)
