@@ -208,7 +208,7 @@ def sample_case(
     z_scores = {name: _truncated(0.7 * body + 0.7 * rng.normal(), 1.8) for name in (*SIZE_REFERENCE, "SVC")}
     # Great arteries keep their ratio in health (AO/PA 0.7 to 1.2), so their own part is smaller.
     for name in ("AscAo", "AoV", "MPA", "PV", "isthmus", "duct"):
-        z_scores[name] = _truncated(0.7 * body + 0.45 * rng.normal(), 1.6)
+        z_scores[name] = _truncated(0.7 * body, 1.5) + _truncated(0.35 * rng.normal(), 0.7)
     healthy = PhantomCase(
         view=view,
         seed=seed,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 NOTICE = "Synthetic phantom, not patient data."
 
-_SECTIONS: dict[View, type[MovingStack]] = {
+_SECTIONS: dict[View, Callable[[PhantomCase], MovingStack]] = {
     View.FOUR_CHAMBER: FourChamberSection,
     View.LVOT: LeftOutflowSection,
     View.RVOT: PulmonaryBifurcationSection,

@@ -198,6 +198,10 @@ class Heart:
             rounding=1.3 * self.k,
         )
 
+    def pericardium(self) -> np.ndarray:
+        """Outer border of what is labelled as the heart, in heart coordinates."""
+        return grown(self.outline(), 0.3 * self.k)
+
     def mitral(self) -> tuple[float, float]:
         """Septal and lateral hinge (t) of the mitral valve."""
         center = -self.septum / 2 - 0.46 * self.lv_width
@@ -293,7 +297,7 @@ class FourChamberSection(MovingStack):
 
     def __init__(self, case: PhantomCase) -> None:
         heart, healthy = Heart(case), Heart(case.healthy())
-        heart_area = area(healthy.outline())
+        heart_area = area(healthy.pericardium())
         body = chest(case, heart_area / case.area_ratio)
         frame = self.frame = place_heart(case, healthy, body)
         self.heart, self.chest = heart, body
@@ -342,7 +346,20 @@ def place_heart(case: PhantomCase, healthy: Heart, body: Chest) -> HeartFrame:
     left = (0.20 + rng.normal(0.0, 0.02)) * body.half_width
     front = body.front - float(rng.uniform(3.6, 5.6)) * case.scale
     middle = (outline.min(axis=0) + outline.max(axis=0)) / 2
-    return HeartFrame(np.array([left - middle[0], front - outline[:, 1].max()]), case.axis)
+    origin = np.array([left - middle[0], front - outline[:, 1].max()])
+    # A long heart would push its apex through the ribs: move it back until 2 mm of lung remain.
+    angle = np.arctan2(body.cavity[:, 1], body.cavity[:, 0])
+    order = np.argsort(angle)
+    reach = np.linalg.norm(body.cavity, axis=1)[order]
+    for _ in range(8):
+        points = outline + origin
+        room = np.interp(np.arctan2(points[:, 1], points[:, 0]), angle[order], reach, period=2 * np.pi)
+        short = np.linalg.norm(points, axis=1) + 2.0 * case.scale - room
+        worst = int(short.argmax())
+        if short[worst] <= 0:
+            break
+        origin = origin - points[worst] / np.linalg.norm(points[worst]) * short[worst]
+    return HeartFrame(origin, case.axis)
 
 
 def mediastinum(case: PhantomCase, body: Chest) -> list[Part]:
@@ -369,7 +386,7 @@ def heart_parts(case: PhantomCase, heart: Heart, healthy: Heart) -> list[Part]:
     ring = int(Structure.WHOLE_HEART)
     outline = heart.outline()
     parts = [
-        Part("pericardium", Tissue.VESSEL_WALL, ring, grown(outline, 0.3 * k)),
+        Part("pericardium", Tissue.VESSEL_WALL, ring, heart.pericardium()),
         Part("myocardium", Tissue.MYOCARDIUM, ring, outline),
         *_pulmonary_veins(case, heart),
         *_orifice("mitral", heart.base, heart.mitral(), k),

@@ -180,16 +180,21 @@ class MovingStack:
 
         Solves X + u(X) = x by fixed-point iteration on the sampled modes: X <- x - u(X).
         """
-        if self._field[0] != time:
-            self._field = (time, np.tensordot(self._amplitudes(time), self._grid, axes=1))
-        field = self._field[1]
+        cached = self._field  # read once: frames are rendered by several threads
+        if cached[0] != time:
+            cached = (time, np.tensordot(self._amplitudes(time), self._grid, axes=1))
+            self._field = cached
+        field = cached[1]
         here = np.asarray(points, dtype=np.float64)
         moved = np.zeros_like(here)
-        for _ in range(6):
+        for _ in range(12):
+            before = moved
             at = np.moveaxis((here - moved + self._extent) / self.GRID_STEP, -1, 0)
             moved = np.stack(
                 [map_coordinates(field[..., axis], at, order=1, mode="constant", cval=0.0) for axis in (0, 1)], axis=-1
             )
+            if np.abs(moved - before).max(initial=0.0) < 0.01:  # mm, a twentieth of a pixel
+                break
         return moved
 
 
@@ -201,9 +206,9 @@ def dilation(line: np.ndarray, radius: float) -> Mode:
         flat = points.reshape(-1, 2)
         nearest = _nearest(flat, center)
         arm = flat - nearest
-        # Flat inside the lumen, gone one diameter outside it.
-        reach = np.linalg.norm(arm, axis=1, keepdims=True) / (1.6 * radius)
-        return (arm * np.exp(-(reach**4))).reshape(points.shape)
+        # Flat inside the lumen, gone half a diameter outside it.
+        reach = np.linalg.norm(arm, axis=1, keepdims=True) / (1.45 * radius)
+        return (arm * np.exp(-(reach**8))).reshape(points.shape)
 
     return mode
 

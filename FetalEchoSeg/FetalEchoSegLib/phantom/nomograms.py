@@ -50,15 +50,15 @@ class Nomogram:
     def size_mm(self, gestational_age_weeks: float, z: float) -> float:
         """Size in mm (mm² for areas) at ``z`` standard deviations."""
         value = self.predicted(gestational_age_weeks) + z * (self.spread or 0.0)
-        cm = {"ln": np.exp, "linear": float, "root": lambda v: v * abs(v)}[self.scale](value)
-        return float(cm) * (100.0 if self.is_area else 10.0)
+        cm = float(np.exp(value)) if self.scale == "ln" else value * abs(value) if self.scale == "root" else value
+        return cm * (100.0 if self.is_area else 10.0)
 
     def z_score(self, size_mm: float, gestational_age_weeks: float) -> float:
         """Standard deviations of ``size_mm`` (mm, mm² for areas) from the mean."""
         cm = size_mm / (100.0 if self.is_area else 10.0)
-        value = {"ln": np.log, "linear": float, "root": np.sqrt}[self.scale](cm)
+        value = float(np.log(cm)) if self.scale == "ln" else float(np.sqrt(cm)) if self.scale == "root" else cm
         assert self.spread is not None
-        return (float(value) - self.predicted(gestational_age_weeks)) / self.spread
+        return (value - self.predicted(gestational_age_weeks)) / self.spread
 
 
 def _schneider(intercept: float, slope: float, rmse: float, is_area: bool = False) -> Nomogram:

@@ -75,7 +75,7 @@ class LeftOutflowSection(MovingStack):
 
     def __init__(self, case: PhantomCase) -> None:
         heart, healthy = Heart(case), Heart(case.healthy())
-        body = chest(case, area(healthy.outline()) / case.area_ratio)
+        body = chest(case, area(healthy.pericardium()) / case.area_ratio)
         frame = place_heart(case, healthy, body)
         self.heart, self.chest, self.frame = heart, body, frame
         k = heart.k
@@ -335,7 +335,7 @@ class PulmonaryBifurcationSection(MovingStack):
         parts.append(thymus(case, body, pulmonary_valve[1] + 2.2 * k))
         parts += self._outflow(case, pulmonary_valve, trunk, normal["MPA"], aorta, double_outlet)
         parts += round_vessel("descending aorta", labels[Structure.DESCENDING_AORTA], body.aorta, sizes["DescAo"])
-        branches = [
+        branches: list[tuple[str, Structure, np.ndarray, np.ndarray | float]] = [
             ("right pulmonary artery", Structure.RIGHT_PULMONARY_ARTERY, right, sizes["RPA"]),
             ("left pulmonary artery", Structure.LEFT_PULMONARY_ARTERY, left, sizes["LPA"]),
             ("main pulmonary artery", Structure.MAIN_PULMONARY_ARTERY, trunk, trunk_width),

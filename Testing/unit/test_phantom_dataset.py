@@ -1,0 +1,158 @@
+"""Synthetic data sets: FETUS layout, honest splits, the same bytes every time."""
+
+from __future__ import annotations
+
+import os
+
+import h5py
+import numpy as np
+import pytest
+from FetalEchoSegLib.anatomy import View, condition_table, permitted_labels
+from FetalEchoSegLib.errors import Cancelled, InvalidRequest, UnwritableOutput
+from FetalEchoSegLib.fetus_layout import TRAIN_LABELED, TRAIN_UNLABELED, VALID, read_image, read_label, read_list
+from FetalEchoSegLib.phantom.cases import sample_case
+from FetalEchoSegLib.phantom.clip import make_clip, make_named_clip
+from FetalEchoSegLib.phantom.dataset import TEST_NEW, TEST_SAME, write_dataset
+from FetalEchoSegLib.phantom.devices import NEW_DEVICES, SAME_DEVICES
+
+COUNTS = {"labelled": 7, "unlabelled": 4, "validation": 4, "test_same": 4, "test_new": 4}
+LISTS = {TRAIN_LABELED: 7, TRAIN_UNLABELED: 4, VALID: 4, TEST_SAME: 4, TEST_NEW: 4}
+SHAPE = (128, 128)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("phantom")
+    steps = []
+    write_dataset(
+        folder, **COUNTS, seed=5, image_shape=SHAPE, workers=1, progress=lambda done, total: steps.append((done, total))
+    )
+    assert steps[-1] == (23, 23)
+    return folder
+
+
+def bytes_of(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_lists_name_as_many_frames_as_asked_for(dataset):
+    for name, count in LISTS.items():
+        entries = read_list(dataset / name)
+        assert len(entries) == count
+        assert all(e.image.is_file() for e in entries)
+        assert all((e.label is None) == (name == TRAIN_UNLABELED) for e in entries)
+    assert len(list((dataset / "images").iterdir())) == 23
+    assert len(list((dataset / "labels").iterdir())) == 19
+
+
+def test_masks_and_conditions_are_permitted_in_their_view(dataset):
+    for name in LISTS:
+        for entry in read_list(dataset / name):
+            image = read_image(entry.image)
+            assert image.image.shape == (*SHAPE, 3)
+            assert image.view == entry.view
+            if entry.label:
+                label = read_label(entry.label)
+                assert set(np.unique(label.mask)) <= set(permitted_labels(entry.view))
+                assert not label.label[~condition_table()[entry.view.index]].any()
+                assert len(np.unique(label.mask)) > 2
+
+
+def test_files_have_the_challenge_types(dataset):
+    with h5py.File(dataset / "images" / "1.h5") as file:
+        assert file["image"].dtype == np.uint8
+        assert file["view"].shape == (1,)
+        assert file["view"].dtype == np.int32
+    with h5py.File(dataset / "labels" / "1_label.h5") as file:
+        assert file["mask"].dtype == np.uint8
+        assert file["label"].shape == (7,)
+
+
+def test_no_fetus_is_on_two_sides_of_a_split(dataset):
+    groups = [{read_image(e.image).attributes["patient_group"] for e in read_list(dataset / name)} for name in LISTS]
+    assert sum(len(g) for g in groups) == len(set().union(*groups))
+    assert len(groups[0]) == 3  # seven frames, three from each fetus
+
+
+def test_only_the_last_part_uses_held_out_devices(dataset):
+    held_out = {f"FetalEcho phantom, device {d.name}" for d in NEW_DEVICES}
+    usual = {f"FetalEcho phantom, device {d.name}" for d in SAME_DEVICES}
+    for name in LISTS:
+        sources = {read_image(e.image).attributes["source"] for e in read_list(dataset / name)}
+        assert sources <= (held_out if name == TEST_NEW else usual)
+
+
+def test_spacing_and_time_travel_with_each_frame(dataset):
+    entries = read_list(dataset / TRAIN_LABELED)[:3]
+    attributes = [read_image(e.image).attributes for e in entries]
+    assert [a["frame_index"] for a in attributes] == [0, 1, 2]
+    assert attributes[0]["time_s"] < attributes[1]["time_s"] < attributes[2]["time_s"]
+    assert 0.4 < attributes[0]["spacing_mm"][0] < 1.4  # 128 pixels instead of 512
+    assert "drawn_by" in read_label(entries[0].label).attributes
+
+
+def test_bytes_do_not_depend_on_the_number_of_workers(dataset, tmp_path):
+    write_dataset(tmp_path, **COUNTS, seed=5, image_shape=SHAPE, workers=2)
+    assert bytes_of(tmp_path) == bytes_of(dataset)
+
+
+def test_another_seed_gives_other_frames(dataset, tmp_path):
+    write_dataset(
+        tmp_path, labelled=1, unlabelled=0, validation=0, test_same=0, test_new=0, seed=6, image_shape=SHAPE, workers=1
+    )
+    assert (tmp_path / "images" / "1.h5").read_bytes() != (dataset / "images" / "1.h5").read_bytes()
+
+
+def test_cancelling_leaves_no_lists(tmp_path):
+    with pytest.raises(Cancelled, match="3 of 23"):
+        write_dataset(tmp_path, **COUNTS, seed=5, image_shape=SHAPE, workers=1, cancelled=lambda: True)
+    assert not list(tmp_path.glob("*.json"))
+
+
+def test_a_file_in_the_way_of_the_folder_is_reported(tmp_path):
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(UnwritableOutput, match="taken"):
+        write_dataset(tmp_path / "taken", **COUNTS, seed=5, image_shape=SHAPE, workers=1)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")  # noqa: PTH110
+def test_a_full_disk_leaves_no_half_written_file(tmp_path, monkeypatch):
+    from pathlib import Path
+
+    def full(self, data):
+        with open("/dev/full", "wb", buffering=0) as file:  # noqa: PTH123
+            file.write(data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(UnwritableOutput, match="full"):
+        write_dataset(tmp_path, **COUNTS, seed=5, image_shape=SHAPE, workers=1)
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+def test_negative_counts_are_refused(tmp_path):
+    with pytest.raises(InvalidRequest):
+        write_dataset(tmp_path, **{**COUNTS, "labelled": -1}, seed=5)
+
+
+@pytest.mark.parametrize("view", list(View))
+def test_a_clip_is_calibrated_timed_and_reproducible(view):
+    first, second = (make_clip(sample_case(view, 3), frames=3, frame_rate=40.0, image_shape=SHAPE) for _ in range(2))
+    assert np.array_equal(first.cine.frames, second.cine.frames)
+    assert first.labels.shape == (3, *SHAPE)
+    assert first.cine.frame_rate == pytest.approx(40.0)
+    assert first.cine.is_calibrated
+    assert first.cine.view is view
+    assert set(np.unique(first.labels)) <= set(permitted_labels(view))
+
+
+def test_a_named_clip_has_the_named_device_family_and_no_condition_by_default():
+    clip = make_named_clip(View.LVOT, seed=4, frames=1, new_device=True, image_shape=SHAPE)
+    assert clip.device_name in {d.name for d in NEW_DEVICES}
+    assert clip.case.conditions == frozenset()
+
+
+def test_impossible_clips_are_refused():
+    with pytest.raises(InvalidRequest):
+        make_clip(sample_case(View.LVOT, 1), frames=0)
+    with pytest.raises(InvalidRequest):
+        make_clip(sample_case(View.LVOT, 1), frame_rate=0.0)
