@@ -211,7 +211,9 @@ class DicomFrames:
             raise frame_error(self._path, index, self.shape[0], reason)
         if self._table is None:
             return frame
-        return self._table[frame.view(np.uint8 if self._format.bits_allocated == 8 else np.uint16)]
+        # Big-endian files give big-endian arrays, which a view would misread.
+        native = frame.astype(frame.dtype.newbyteorder("="), copy=False)
+        return self._table[native.view(np.uint8 if self._format.bits_allocated == 8 else np.uint16)]
 
     def _bytes(self, index: int) -> bytes:
         pieces = []
