@@ -191,6 +191,8 @@ class EchoRenderer:
     # --- the chain ---------------------------------------------------------------------------------------------
 
     def _power(self, layers: list[Layer], time: float) -> np.ndarray:
+        import cv2
+
         body = list(itertools.dropwhile(_is_fluid, layers))  # what is outside the skin belongs to the background
         tissue = rasterise_tissue(body, self.placement, self.geometry, time, self._background)
         field, grain = self._material(tissue, time)
@@ -206,7 +208,8 @@ class EchoRenderer:
         level -= lost
         gain_db = self._gain_along_beam(tissue)
         level += gain_db
-        amplitude = _from_db(level)
+        # Partial volume: an edge that runs along the beam must not jump from line to line.
+        amplitude = cv2.GaussianBlur(_from_db(level), (5, 1), sigmaX=0.6, sigmaY=0.01)
         specular = np.abs(radial)
         specular *= alignment
         specular *= _from_db(gain_db)

@@ -57,19 +57,14 @@ def maternal_background(geometry: SectorGeometry, placement: Placement, rng: np.
 def _surroundings(geometry: SectorGeometry, placement: Placement, rng: np.random.Generator) -> np.ndarray:
     points = geometry.polar_points()
     offset = points - np.asarray(placement.center)
-    distance = np.hypot(offset[..., 0], offset[..., 1])
-    field = np.zeros(distance.shape)
+    field = np.zeros(offset.shape[:-1])
     for _ in range(7):
         angle, wavelength = rng.uniform(0, np.pi), rng.uniform(26, 90)
         along = points[..., 0] * np.cos(angle) + points[..., 1] * np.sin(angle)
         field += np.sin(2 * np.pi * along / wavelength + rng.uniform(0, 2 * np.pi))
     field /= np.sqrt(3.5)
-    tissue = np.full(distance.shape, Maternal.SURROUNDING_TISSUE, dtype=np.uint8)
-    # Wide pockets where the field is high, and on some sides a film of fluid along the fetus.
-    bearing = np.arctan2(offset[..., 0], offset[..., 1])
-    film = np.exp(-np.square((distance - _FETAL_RADIUS + rng.uniform(0, 5)) / rng.uniform(2, 5)))
-    film *= rng.uniform(0, 1.6) * np.maximum(np.cos(bearing - rng.uniform(-np.pi, np.pi)) + rng.uniform(-0.3, 0.6), 0)
-    pockets = field + film > rng.uniform(0.5, 1.5)
+    tissue = np.full(field.shape, Maternal.SURROUNDING_TISSUE, dtype=np.uint8)
+    pockets = field > rng.uniform(0.5, 1.5)
     tissue[pockets] = Maternal.AMNIOTIC_FLUID
     if rng.random() < 0.35:
         side = rng.uniform(-np.pi, 0.15 * np.pi)  # mostly anterior or lateral

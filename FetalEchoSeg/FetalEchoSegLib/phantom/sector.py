@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from .devices import Device
     from .section import Placement
 
-_FINEST_RANGE_STEP = 0.13  # mm; a third of the shortest pulse
-_LINE_PITCH = 0.42  # mm at mid depth; half of the narrowest beam
-_MOST_RANGES = 704
-_MOST_LINES = 256
+_FINEST_RANGE_STEP = 0.14  # mm; a third of the shortest pulse
+_LINE_PITCH = 0.32  # mm at mid depth; half of the narrowest beam
+_MOST_RANGES = 640
+_MOST_LINES = 320
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 TEXTURE_STEP = 0.1  # mm per texture sample
 TEXTURE_SIZE = 640  # samples; the texture repeats after 64 mm, wider than most chests, and fits a processor's cache
-# Blur of the scatterer field in mm, narrower than every pulse and beam. Scan lines lie 0.4 mm apart: without the
+# Blur of the scatterer field in mm, narrower than every pulse and beam. Scan lines lie 0.35 mm apart: without the
 # lateral part a scatterer would vanish between two of them and speckle would boil whenever tissue moves sideways.
 AXIAL_SIGMA, LATERAL_SIGMA = 0.11, 0.22
 _ANGLES = 12  # beam directions for which a texture is kept: each 6.5 MB
