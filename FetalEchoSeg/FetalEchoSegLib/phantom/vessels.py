@@ -37,11 +37,11 @@ class ThreeVesselTracheaSection(MovingStack):
             return k * np.array([left + shift[0] + rng.normal(0, freedom), depth + rng.normal(0, freedom)])
 
         # Every point is drawn in health too, so that a condition never reshuffles the others.
-        trunk_points = np.array([at(2.6, 8.0), at(3.6, 1.0), at(4.2, -6.0), at(4.0, -12.2, 0.1)])
-        arch_points = np.array([at(-3.2, 5.6), at(-2.4, 0.0), at(-0.2, -6.4), at(2.8, -12.2, 0.1)])
+        trunk_points = np.array([at(3.1, 8.0), at(3.9, 1.0), at(4.2, -6.0), at(4.0, -12.2, 0.1)])
+        arch_points = np.array([at(-3.9, 5.6), at(-2.9, 0.0), at(-0.2, -6.4), at(2.8, -12.2, 0.1)])
         cava, airway = at(-8.2, 1.6), at(-3.4, -8.6)
-        around = np.array([at(-4.0, 1.0), at(-5.2, -4.0), at(-5.2, -9.2), at(-2.4, -12.6), at(2.6, -12.8)])
-        airway_between, right_meeting = at(-1.3, -7.2), at(-4.6, -12.2)
+        around = np.array([at(-4.0, 1.0), at(-5.3, -4.0), at(-5.8, -9.2), at(-2.4, -12.6), at(2.6, -12.8)])
+        airway_between, right_meeting = at(-0.9, -7.2), at(-4.6, -12.2)
         if right_duct:
             trunk_points = np.array(
                 [trunk_points[0], at(1.4, 2.0), at(-2.0, -6.0), right_meeting + np.array([0.7 * k, 0])]
