@@ -1,4 +1,4 @@
-"""Rows of a result as a table node, and back."""
+"""The tables of a result as table nodes, and any other rows."""
 
 from __future__ import annotations
 
@@ -9,14 +9,46 @@ from typing import Any
 import slicer
 import vtk
 
+from ..anatomy import RESEARCH_ONLY
+from ..tables import ConditionTable, FrameTable, area_name
+
 Cell = str | int | float | bool | None
+
+
+def addConditionTableToScene(table: ConditionTable, name: str) -> Any:
+    """Table node with one row for each condition; a probability is missing where the view cannot show it."""
+    headers = ["Condition", "Probability", "Verdict", "Threshold", "Abstain from", "Abstain below", "Name"]
+    rows = [
+        [
+            row.condition.short,
+            row.probability,
+            row.verdict,
+            row.threshold.threshold,
+            row.threshold.low,
+            row.threshold.high,
+            row.condition.title,
+        ]
+        for row in table.rows
+    ]
+    node = addTableToScene(name, headers, rows)
+    node.SetDescription(f"{RESEARCH_ONLY} {table.model}")
+    return node
+
+
+def addFrameTableToScene(table: FrameTable, name: str) -> Any:
+    """Table node with one row for each frame: number, time, confidence, areas of the structures."""
+    headers = ["Frame", "Time (s)", "Confidence", *(f"{area_name(s)} ({table.unit})" for s in table.areas)]
+    columns = [table.frames, table.seconds, table.confidence, *table.areas.values()]
+    rows = [[int(frame), *(float(value) for value in values)] for frame, *values in zip(*columns, strict=True)]
+    node = addTableToScene(name, headers, rows)
+    node.SetDescription(table.model)
+    return node
 
 
 def addTableToScene(name: str, headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Any:
     """Table node with one row for each of ``rows``, in the order given.
 
-    A column becomes numeric when all of its cells are numbers (or missing: None and NaN are shown empty-handed as
-    "nan"), text otherwise. True and False are shown as "yes" and "no".
+    A column becomes numeric when all of its cells are numbers (or missing: None becomes NaN), text otherwise. True and False are shown as "yes" and "no".
     Raises ValueError when a row has another length than ``headers``.
     """
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", name)

@@ -1,0 +1,484 @@
+"""FetalEcho Segmentation: module, panel, logic and self-test."""
+
+import enum
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import slicer
+import vtk
+from slicer import vtkMRMLSequenceBrowserNode
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.parameterNodeWrapper import parameterNodeWrapper
+from slicer.ScriptedLoadableModule import *
+from slicer.util import VTKObservationMixin
+
+#
+# FetalEchoSeg
+#
+
+
+class FetalEchoSeg(ScriptedLoadableModule):
+    """Segment and label fetal heart ultrasound."""
+
+    def __init__(self, parent: Any) -> None:
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = _("FetalEcho Segmentation")
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
+        self.parent.dependencies = ["Segmentations", "Sequences", "Terminologies"]
+        self.parent.contributors = ["FetalEcho contributors"]
+        self.parent.helpText = _(
+            "Reads a fetal heart ultrasound clip, segments its structures and gives probabilities for congenital"
+            " heart disease. Research software: these probabilities are not a diagnosis."
+        )
+        self.parent.acknowledgementText = _(
+            "Views, structures and conditions are those of the FETUS 2026 challenge. The network follows EchoCare."
+        )
+        slicer.app.connect("startupCompleted()", loadFetalEchoTerminology)
+
+
+def loadFetalEchoTerminology() -> None:
+    """Offer the structures of the fetal heart in Slicer's terminology selector."""
+    from FetalEchoSegLib.scene.terminology import loadTerminology
+
+    loadTerminology()
+
+
+#
+# FetalEchoSegParameterNode
+#
+
+
+class ViewChoice(enum.Enum):
+    """View as chosen in the panel."""
+
+    AUTOMATIC = "automatic"
+    FOUR_CHAMBER = "4CH"
+    LVOT = "LVOT"
+    RVOT = "RVOT"
+    THREE_VESSEL_TRACHEA = "3VT"
+
+    def label(self) -> str:
+        """Text in the panel."""
+        return _("Automatic") if self is ViewChoice.AUTOMATIC else self.value
+
+
+@parameterNodeWrapper
+class FetalEchoSegParameterNode:
+    """What the panel keeps with the scene.
+
+    browser  the clip
+    view     its standard plane; automatic asks the file, then the model
+    """
+
+    browser: vtkMRMLSequenceBrowserNode
+    view: ViewChoice = ViewChoice.AUTOMATIC
+
+
+#
+# FetalEchoSegWidget
+#
+
+
+class FetalEchoSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """Panel: read a clip, choose its view, segment it."""
+
+    def __init__(self, parent: Any = None) -> None:
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic = None
+        self._parameterNode = None
+        self._parameterNodeGuiTag = None
+        self._running = False
+        self._cancelRequested = False
+
+    def setup(self) -> None:
+        """Build the panel, once, when the module is opened for the first time."""
+        ScriptedLoadableModuleWidget.setup(self)
+        uiWidget = slicer.util.loadUI(self.resourcePath("UI/FetalEchoSeg.ui"))
+        self.layout.addWidget(uiWidget)
+        self.ui = slicer.util.childWidgetVariables(uiWidget)
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.logic = FetalEchoSegLogic()
+
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
+        self.ui.loadButton.connect("clicked(bool)", self.onLoadButton)
+        self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
+        self.ui.modelComboBox.addItems(self.logic.models())
+        self.initializeParameterNode()
+
+    def cleanup(self) -> None:
+        """Called when the application closes or the module is reloaded."""
+        self._cancelRequested = True
+        self.setParameterNode(None)
+        self.removeObservers()
+
+    def enter(self) -> None:
+        """Called each time the user opens this module."""
+        self.initializeParameterNode()
+
+    def exit(self) -> None:
+        """Called each time the user opens a different module."""
+        self.setParameterNode(None)
+
+    def onSceneStartClose(self, caller: Any, event: Any) -> None:
+        """Let go of the nodes before they are deleted."""
+        self._cancelRequested = True
+        self.setParameterNode(None)
+
+    def onSceneEndClose(self, caller: Any, event: Any) -> None:
+        """Go on with the empty scene if the panel is shown."""
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def onSceneEndImport(self, caller: Any, event: Any) -> None:
+        """Proxies of an opened scene are copies until they are shared, and Slicer does that only at the first edit."""
+        self.logic.shareMasks()
+
+    def initializeParameterNode(self) -> None:
+        """Show the parameters of the scene."""
+        self.setParameterNode(self.logic.getParameterNode())
+
+    def setParameterNode(self, parameterNode: FetalEchoSegParameterNode | None) -> None:
+        """Connect the panel to ``parameterNode``, or to none."""
+        if self._parameterNode:
+            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._checkCanApply)
+        self._parameterNode = parameterNode
+        if self._parameterNode:
+            self._parameterNodeGuiTag = self._parameterNode.connectGui(self.ui)
+            self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._checkCanApply)
+            self._checkCanApply()
+
+    def _checkCanApply(self, caller: Any = None, event: Any = None) -> None:
+        hasInput = bool(self._parameterNode and self._parameterNode.browser)
+        self.ui.applyButton.enabled = self._running or hasInput
+        if self._running:
+            self.ui.applyButton.text = _("Cancel")
+            self.ui.applyButton.toolTip = _("Stop after the frames in work; finished frames are kept")
+        else:
+            self.ui.applyButton.text = _("Apply")
+            self.ui.applyButton.toolTip = _("Segment all frames") if hasInput else _("Load or select a clip first")
+
+    def onLoadButton(self) -> None:
+        """Read the file of the path field and select it."""
+        with slicer.util.tryWithErrorDisplay(_("The clip could not be read."), waitCursor=True):
+            self.ui.pathLineEdit.addCurrentPathToHistory()
+            self._parameterNode.browser = self.logic.loadCine(self.ui.pathLineEdit.currentPath)
+
+    def onApplyButton(self) -> None:
+        """Segment the selected clip; while that runs, cancel it."""
+        if self._running:
+            self._cancelRequested = True
+            return
+        self._running, self._cancelRequested = True, False
+        self._checkCanApply()
+        try:
+            with slicer.util.tryWithErrorDisplay(_("The clip could not be segmented.")):
+                choice = self._parameterNode.view
+                masks = self.logic.segment(
+                    self._parameterNode.browser,
+                    view=None if choice is ViewChoice.AUTOMATIC else choice.value,
+                    model=self.ui.modelComboBox.currentText or None,
+                    progress=self._showProgress,
+                    cancelled=self._isCancelled,
+                )
+                self.logic.addTables(masks)
+        finally:
+            self._running = False
+            self.ui.progressBar.value = 0
+            self._checkCanApply()
+
+    def _showProgress(self, done: int, total: int) -> None:
+        self.ui.progressBar.maximum = total
+        self.ui.progressBar.value = done
+        slicer.app.processEvents()
+
+    def _isCancelled(self) -> bool:
+        slicer.app.processEvents()
+        return self._cancelRequested
+
+
+#
+# FetalEchoSegLogic
+#
+
+
+class FetalEchoSegLogic(ScriptedLoadableModuleLogic):
+    """Everything that the panel does, for the Python console and for scripts.
+
+    >>> logic = FetalEchoSegLogic()
+    >>> browser = logic.loadCine("clip.dcm")  # doctest: +SKIP
+    >>> masks = logic.segment(browser, view="4CH")  # doctest: +SKIP
+    >>> labels = logic.labels(masks)  # (T, H, W) uint8, with your edits  # doctest: +SKIP
+    >>> logic.saveScene("clip.mrb")  # doctest: +SKIP
+
+    Errors are FetalEchoSegLib.errors.FetalEchoError with one sentence to show.
+    """
+
+    def getParameterNode(self) -> FetalEchoSegParameterNode:
+        """Parameters of the panel in the present scene."""
+        return FetalEchoSegParameterNode(super().getParameterNode())
+
+    def models(self) -> list[str]:
+        """Names of the models on this machine, the default first; empty when none can be read."""
+        from FetalEchoSegLib.errors import FetalEchoError
+
+        try:
+            from FetalEchoSegLib.bundle import list_bundles
+
+            return [bundle.name for bundle in list_bundles()]
+        except (ImportError, FetalEchoError):  # before the dependencies are installed
+            return []
+
+    def loadCine(self, path: str | Path, name: str = "") -> vtkMRMLSequenceBrowserNode:
+        """Read a clip or still from a file or folder into the scene.
+
+        :param path: DICOM, FETUS HDF5, .seq.nrrd, .nrrd, .mha, image, video, or a folder of images.
+        :param name: name of the nodes; the file's own if empty.
+        :return: browser of the clip; its master sequence holds the frames.
+        :raises UnreadableInput: with a sentence that names the file and what is wrong with it.
+
+        >>> browser = FetalEchoSegLogic().loadCine("clip.dcm")  # doctest: +SKIP
+        """
+        from FetalEchoSegLib.readers import read_cine
+
+        path = Path(path)
+        return self.addCine(read_cine(path), name or path.name.split(".")[0])
+
+    def addCine(self, cine: Any, name: str) -> vtkMRMLSequenceBrowserNode:
+        """Put a ``FetalEchoSegLib.cine.Cine`` in the scene; its browser.
+
+        >>> import numpy as np
+        >>> from FetalEchoSegLib.cine import Cine
+        >>> frames = np.zeros((10, 64, 64), dtype=np.uint8)
+        >>> browser = FetalEchoSegLogic().addCine(Cine.from_array(frames, frame_rate=25), "Black")
+        >>> browser.GetNumberOfItems()
+        10
+        """
+        from FetalEchoSegLib.scene.cine_nodes import addCineToScene
+
+        return addCineToScene(cine, name)[1]
+
+    def cine(self, node: Any) -> Any:
+        """The ``Cine`` of a browser or sequence, also of one that another module loaded.
+
+        >>> import numpy as np
+        >>> from FetalEchoSegLib.cine import Cine
+        >>> logic = FetalEchoSegLogic()
+        >>> browser = logic.addCine(Cine.from_array(np.zeros((10, 64, 48), np.uint8), frame_rate=25), "Black")
+        >>> logic.cine(browser).frame_rate
+        25.0
+        """
+        from FetalEchoSegLib.scene.cine_nodes import cineFromSequence
+
+        return cineFromSequence(node)
+
+    def segment(
+        self,
+        source: Any,
+        view: str | None = None,
+        model: str | None = None,
+        frames: Sequence[int] | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        progress: Callable[[int, int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Any:
+        """Segment a clip; returns the sequence of segmentations, synchronized with it.
+
+        :param source: browser or sequence of the clip, or the path of a file to read first.
+        :param view: "4CH", "LVOT", "RVOT" or "3VT"; None leaves it to the file, then to the model.
+        :param model: name or folder of a bundle; None for the default one.
+        :param frames: numbers of the frames to segment; None for all. The others get empty segments.
+        :param device: "auto", "cpu", "cuda", "mps".
+        :param precision: "auto", "fp32", "bf16", "fp16".
+        :param progress: called with (frames done, frames in all).
+        :param cancelled: asked now and then; once it returns True, what is finished is kept.
+        :raises FetalEchoError: InvalidRequest, UnreadableInput, UnusableBundle, MissingDependency, Cancelled.
+
+        >>> masks = FetalEchoSegLogic().segment("clip.dcm", view="4CH")  # doctest: +SKIP
+        """
+        from FetalEchoSegLib.anatomy import View
+        from FetalEchoSegLib.bundle import DEFAULT_BUNDLE, find_bundle
+        from FetalEchoSegLib.errors import InvalidRequest
+        from FetalEchoSegLib.segmentation import Segmenter
+
+        try:
+            wanted = View.parse(view) if view else None
+        except ValueError as error:
+            raise InvalidRequest(str(error)) from error
+        browser = self.loadCine(source) if isinstance(source, (str, Path)) else self.browserOf(source)
+        bundle = find_bundle(model or DEFAULT_BUNDLE)
+        segmenter = Segmenter(bundle, device, precision)
+        prediction = segmenter.segment(self.cine(browser), wanted, frames, progress, cancelled)
+        return self.addPrediction(prediction, browser)
+
+    def addPrediction(self, prediction: Any, browser: Any) -> Any:
+        """Put a ``FetalEchoSegLib.prediction.Prediction`` of the browser's clip in the scene; its mask sequence."""
+        from FetalEchoSegLib.scene.segmentation_nodes import addPredictionToScene
+
+        return addPredictionToScene(prediction, browser.GetMasterSequenceNode(), browser)
+
+    def prediction(self, masks: Any) -> Any:
+        """The ``Prediction`` behind a mask sequence (or browser), with the masks as they are now."""
+        from FetalEchoSegLib.scene.segmentation_nodes import maskSequence, predictionFromSequence
+
+        return predictionFromSequence(maskSequence(masks))
+
+    def labels(self, masks: Any) -> Any:
+        """Masks of all frames as they are now, edits included: (T, H, W) uint8, values of ``anatomy.Structure``.
+
+        :param masks: what ``segment`` returned, or the browser of the clip.
+        """
+        from FetalEchoSegLib.scene.segmentation_nodes import labelsFromSegmentationSequence
+
+        return labelsFromSegmentationSequence(masks)
+
+    def setLabels(self, masks: Any, frame: int, labels: Any, drawnBy: str = "hand") -> None:
+        """Replace the masks of one frame, (H, W) uint8, and of no other."""
+        from FetalEchoSegLib.scene.segmentation_nodes import maskSequence, setFrameLabels
+
+        setFrameLabels(maskSequence(masks), frame, labels, drawnBy)
+
+    def drawnBy(self, masks: Any) -> list[str]:
+        """Who drew each frame: "model", "clicks", "hand", or "" where there is no mask."""
+        from FetalEchoSegLib.scene.segmentation_nodes import drawnBy, maskSequence
+
+        masks = maskSequence(masks)
+        return [drawnBy(masks, index) for index in range(masks.GetNumberOfDataNodes())]
+
+    def browserOf(self, node: Any) -> vtkMRMLSequenceBrowserNode:
+        """Browser that shows ``node`` (a sequence, a proxy or a browser).
+
+        :raises InvalidRequest: when there is none.
+        """
+        from FetalEchoSegLib.errors import InvalidRequest
+
+        if node is not None and node.IsA("vtkMRMLSequenceBrowserNode"):
+            return node
+        logic = slicer.modules.sequences.logic()
+        browser = None
+        if node is not None and node.IsA("vtkMRMLSequenceNode"):
+            browser = logic.GetFirstBrowserNodeForSequenceNode(node)
+        elif node is not None:
+            browser = logic.GetFirstBrowserNodeForProxyNode(node)
+        if browser is None:
+            raise InvalidRequest("choose a clip: the selected node belongs to no sequence browser")
+        return browser
+
+    def shareMasks(self) -> None:
+        """Let the proxies of every browser share their item's masks; for scenes that Slicer itself has opened."""
+        from FetalEchoSegLib.scene.segmentation_nodes import shareProxies
+
+        for browser in slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode"):
+            shareProxies(browser)
+
+    def addTables(self, masks: Any, model: str | None = None) -> tuple[Any, Any]:
+        """Tables of a segmented clip, with its masks as they are now: (one row a condition, one row a frame).
+
+        :param masks: what ``segment`` returned, or the browser of the clip.
+        :param model: bundle whose thresholds decide; None for the one that segmented the clip. Without that bundle
+          on this machine the abstain band is wide, as nothing is known of how its probabilities were calibrated.
+        :raises InvalidRequest: when the masks do not come from a model.
+
+        >>> conditions, frames = FetalEchoSegLogic().addTables(masks)  # doctest: +SKIP
+        """
+        from FetalEchoSegLib.scene.segmentation_nodes import maskSequence
+        from FetalEchoSegLib.scene.tables import addConditionTableToScene, addFrameTableToScene
+        from FetalEchoSegLib.tables import condition_table, frame_table
+
+        masks = maskSequence(masks)
+        prediction = self.prediction(masks)
+        cine = self.cine(self.browserOf(masks).GetMasterSequenceNode())
+        thresholds = self._thresholds(model or prediction.bundle.name, required=model is not None)
+        name = masks.GetName()
+        return (
+            addConditionTableToScene(condition_table(prediction, thresholds), f"{name} conditions"),
+            addFrameTableToScene(frame_table(cine, prediction), f"{name} frames"),
+        )
+
+    def _thresholds(self, model: str, required: bool) -> Any:
+        from FetalEchoSegLib.errors import FetalEchoError
+
+        try:
+            from FetalEchoSegLib.bundle import find_bundle
+
+            return find_bundle(model).card.thresholds
+        except (ImportError, FetalEchoError):
+            if required:
+                raise
+            return None
+
+    def addTable(self, name: str, headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> Any:
+        """Table node with these rows; numeric columns where all cells are numbers.
+
+        >>> FetalEchoSegLogic().addTable("Areas", ["Frame", "mm²"], [[0, 81.5], [1, 79.0]]).GetNumberOfRows()
+        2
+        """
+        from FetalEchoSegLib.scene.tables import addTableToScene
+
+        return addTableToScene(name, headers, rows)
+
+    def saveScene(self, path: str | Path) -> Path:
+        """Save the scene as one .mrb file, as a whole or not at all.
+
+        :raises UnwritableOutput: a file that was there before is untouched then.
+        """
+        from FetalEchoSegLib.scene.io import saveScene
+
+        return saveScene(path)
+
+    def openScene(self, path: str | Path) -> None:
+        """Open an .mrb file in place of the present scene, which stays if the file is damaged.
+
+        :raises UnreadableInput: with what is wrong.
+        """
+        from FetalEchoSegLib.scene.io import openScene
+
+        openScene(path)
+
+    def saveMasks(self, path: str | Path, masks: Any) -> Path:
+        """Save the masks as .seq.nrrd, which Slicer and ITK read."""
+        from FetalEchoSegLib.scene.io import saveMasks
+
+        return saveMasks(path, masks)
+
+
+#
+# FetalEchoSegTest
+#
+
+
+class FetalEchoSegTest(ScriptedLoadableModuleTest):
+    """Runs in Slicer (Reload and Test, CTest) and headless, without network and without a model."""
+
+    def setUp(self) -> None:
+        """Start from an empty scene."""
+        slicer.mrmlScene.Clear(0)
+
+    def runTest(self) -> None:
+        """Called by Reload and Test."""
+        self.setUp()
+        self.test_editedMasksComeBack()
+
+    def test_editedMasksComeBack(self) -> None:
+        """A clip and masks go in, an edit of one frame comes out, and only there."""
+        import numpy as np
+        from FetalEchoSegLib.cine import Cine
+        from FetalEchoSegLib.scene.segmentation_nodes import addEmptyMasksToScene
+
+        logic = FetalEchoSegLogic()
+        browser = logic.addCine(Cine.from_array(np.zeros((4, 32, 32), np.uint8), frame_rate=25.0), "Clip")
+        masks = addEmptyMasksToScene(browser.GetMasterSequenceNode(), browser, "Masks")
+        drawn = np.zeros((32, 32), np.uint8)
+        drawn[8:16, 8:16] = 2
+        logic.setLabels(masks, 2, drawn)
+        expected = np.zeros((4, 32, 32), np.uint8)
+        expected[2] = drawn
+        np.testing.assert_array_equal(logic.labels(browser), expected)
+        assert logic.drawnBy(browser) == ["", "", "hand", ""]
+        self.delayDisplay("Test passed")
