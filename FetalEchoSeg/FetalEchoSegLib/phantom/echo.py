@@ -496,7 +496,7 @@ def _post_filter(grey: np.ndarray, kind: str) -> np.ndarray:
     if kind == "adaptive":
         return cv2.bilateralFilter(grey, 5, 40, 2.0)
     if kind == "sharpen":
-        return cv2.addWeighted(grey, 1.6, cv2.GaussianBlur(grey, (0, 0), 1.6), -0.6, 0)
+        return cv2.addWeighted(grey, 1.4, cv2.GaussianBlur(grey, (0, 0), 1.6), -0.4, 0)
     return grey
 
 

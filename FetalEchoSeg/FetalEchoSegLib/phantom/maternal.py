@@ -55,14 +55,14 @@ def maternal_background(geometry: SectorGeometry, placement: Placement, rng: np.
 
 
 def _surroundings(geometry: SectorGeometry, placement: Placement, rng: np.random.Generator) -> np.ndarray:
-    points = geometry.polar_points()
-    offset = points - np.asarray(placement.center)
-    field = np.zeros(offset.shape[:-1])
+    points = geometry.polar_points().astype(np.float32)
+    offset = points - np.asarray(placement.center, dtype=np.float32)
+    field = np.zeros(offset.shape[:-1], dtype=np.float32)
     for _ in range(7):
         angle, wavelength = rng.uniform(0, np.pi), rng.uniform(26, 90)
         along = points[..., 0] * np.cos(angle) + points[..., 1] * np.sin(angle)
         field += np.sin(2 * np.pi * along / wavelength + rng.uniform(0, 2 * np.pi))
-    field /= np.sqrt(3.5)
+    field /= np.float32(np.sqrt(3.5))
     tissue = np.full(field.shape, Maternal.SURROUNDING_TISSUE, dtype=np.uint8)
     pockets = field > rng.uniform(0.5, 1.5)
     tissue[pockets] = Maternal.AMNIOTIC_FLUID
