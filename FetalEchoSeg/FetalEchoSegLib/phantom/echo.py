@@ -3,8 +3,8 @@
 A convolution model on the polar grid of the scan lines, in the order in which a scanner does it: scatterers fixed in
 the material times the tissue's backscatter, specular echoes where impedance changes along the beam, attenuation and
 shadow along the line, the point-spread of pulse and beam, clutter and noise, log compression, scan conversion,
-burnt-in graphics. Levels and widths are those of FIELD.md 3.5 in the project's notes: speckle is Rayleigh, blood
-35 to 45 dB below the septum, shadow 15 to 25 dB behind bone.
+burnt-in graphics. Uniform tissue has a Rayleigh envelope, blood lies 35 to 45 dB below a wall across the beam, and
+bone casts a shadow of 15 to 25 dB.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class EchoRenderer:
     """One case under one device; renders any moment independently of the others.
 
     All that does not move (geometry, maternal tissue, clutter, overlay, noise) is prepared here, so that a frame costs
-    about 30 ms. ``render`` may be called from several threads.
+    about 25 ms of processor time. ``render`` may be called from several threads.
 
     bare    leave out maternal tissue, clutter, noise and grain (for measuring the speckle itself)
     """
