@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -52,6 +52,7 @@ class Dense:
     def __call__(
         self, x: torch.Tensor, activation: Literal["none", "gelu"] = "none", add: torch.Tensor | None = None
     ) -> torch.Tensor:
+        """(..., inputs) contiguous to (..., outputs)."""
         weight = self._prepared()
         if self._placement.packed:
             if add is not None:
@@ -83,14 +84,13 @@ class Convolution:
         self._placement = placement
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, C_in, H, W) to (B, C_out, H, W)."""
         if self._weight is None:
             assert self._source is not None
             weight = self._placement.put(self._source())
             self._padding = [side // 2 for side in weight.shape[2:]]
             if self._placement.packed:
-                self._weight = torch._C._nn.mkldnn_reorder_conv2d_weight(
-                    weight.contiguous().to_mkldnn(), self._padding, [1, 1], [1, 1], 1, list(x.shape)
-                )
+                self._weight = _pack_convolution(weight, self._padding, x)
             else:
                 self._weight = weight.contiguous(memory_format=torch.channels_last)
             self._source = None
@@ -124,6 +124,11 @@ def _pack_linear(weight: torch.Tensor) -> torch.Tensor:
         return torch.ops.mkldnn._reorder_linear_weight(weight.contiguous().to_mkldnn())
 
 
+def _pack_convolution(weight: torch.Tensor, padding: list[int], example: torch.Tensor) -> torch.Tensor:
+    reorder: Any = torch._C._nn.mkldnn_reorder_conv2d_weight  # its stub lacks the last argument
+    return reorder(weight.contiguous().to_mkldnn(), padding, [1, 1], [1, 1], 1, list(example.shape))
+
+
 @cache
 def packing_works(dtype: torch.dtype) -> bool:
     """Whether this torch and this CPU run weights laid out for oneDNN, and rightly: tried once on a small product.
@@ -143,9 +148,7 @@ def packing_works(dtype: torch.dtype) -> bool:
             product = torch.ops.mkldnn._linear_pointwise.binary(x, other, packed, None, "add")
             kernel = weight[:, :, None, None].expand(32, 32, 3, 3).contiguous()
             image = x.view(1, 32, 2, 2).contiguous(memory_format=torch.channels_last)
-            laid_out = torch._C._nn.mkldnn_reorder_conv2d_weight(
-                kernel.to_mkldnn(), [1, 1], [1, 1], [1, 1], 1, [1, 32, 2, 2]
-            )
+            laid_out = _pack_convolution(kernel, [1, 1], image)
             convolved = torch.ops.mkldnn._convolution_pointwise(
                 image, laid_out, None, [1, 1], [1, 1], [1, 1], 1, "none", [], ""
             )

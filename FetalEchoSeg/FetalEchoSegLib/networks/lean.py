@@ -56,9 +56,7 @@ class LeanEchoCare:
         gray = state["in_adapter.weight"] if config.input_channels == 1 else None
         encoder = net.at("Swin_encoder.")
         self._patch = _PatchEmbedding(encoder.at("patch_embed.proj."), gray, config.patch_size, place)
-        self._stages = [
-            _Stage(encoder, number, config, place) for number in range(1, N_STAGES + 1)
-        ]
+        self._stages = [_Stage(encoder, number, config, place) for number in range(1, N_STAGES + 1)]
         self._skip_full = _ResidualBlock(net.at("encoder1.layer."), place, gray)
         self._skips = [_ResidualBlock(net.at(f"encoder{k}.layer."), place) for k in (2, 3, 4, 5)]
         self._bottleneck = _ResidualBlock(net.at("encoder10.layer."), place)
@@ -383,5 +381,12 @@ class _Block:
 def _qkv_weight(attention: _Scope, scale: float) -> torch.Tensor:
     if "qkv.qkv.weight" not in attention:
         return attention["qkv.weight"]
-    names = ("qkv.weight", "linear_a_q.weight", "linear_b_q.weight", "linear_a_v.weight", "linear_b_v.weight")
-    return merged_qkv_weight(*(attention[f"qkv.{name}"] for name in names), scale=scale)
+    adapted = attention.at("qkv.")
+    return merged_qkv_weight(
+        adapted["qkv.weight"],
+        adapted["linear_a_q.weight"],
+        adapted["linear_b_q.weight"],
+        adapted["linear_a_v.weight"],
+        adapted["linear_b_v.weight"],
+        scale,
+    )
