@@ -194,7 +194,9 @@ def _run_length(frame):
         for byte in reversed(range(plane.itemsize)):
             values = ((plane.astype(np.uint16) >> (8 * byte)) & 255).astype(np.uint8)
             rows = b"".join(
-                b"".join(bytes([len(chunk) - 1]) + chunk for chunk in (row[i : i + 128] for i in range(0, len(row), 128)))
+                b"".join(
+                    bytes([len(chunk) - 1]) + chunk for chunk in (row[i : i + 128] for i in range(0, len(row), 128))
+                )
                 for row in (row.tobytes() for row in values)
             )
             segments.append(rows + b"\0" * (len(rows) % 2))

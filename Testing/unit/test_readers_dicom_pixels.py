@@ -17,10 +17,8 @@ from dicom_files import (
     rgb_to_ybr,
     write_dicom,
 )
-
 from FetalEchoSegLib.errors import MissingDependency, UnreadableInput
-from FetalEchoSegLib.readers import describe, read_cine
-from FetalEchoSegLib.readers import dicom_pixels
+from FetalEchoSegLib.readers import describe, dicom_pixels, read_cine
 
 pydicom = pytest.importorskip("pydicom")
 needs_encoders = pytest.mark.skipif(pydicom.__version__ < "3", reason="pydicom 2.4 has no such encoders")

@@ -7,6 +7,7 @@ Everything else is refused. No name and no date leaves this module: the patient 
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ _ULTRASOUND = {
 }
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and its multi-frame kinds .7.1 to .7.4
 _CAPTURE_MODALITIES = ("", "US", "OT", "SC")
+# The element Transfer Syntax UID with the value Deflated Explicit VR Little Endian.
+_DEFLATED = re.compile(rb"\x02\x00\x10\x00UI..1\.2\.840\.10008\.1\.2\.1\.99\x00?", re.DOTALL)
 # Elements above this size are not read: only pixel data and private waveforms are so large.
 _LARGEST_ELEMENT = 4 << 20
 
@@ -176,6 +179,12 @@ def _open_image(path: Path, limit: MemoryLimit) -> _Image:
     import pydicom
 
     with guarded(path, "the DICOM header"), _Clamped(path) as file:
+        # pydicom would inflate the whole file at once, however large it becomes.
+        if _DEFLATED.search(file.read(4096)):
+            raise UnreadableInput(
+                f"{path}: a deflated DICOM file is not supported; export it uncompressed, as JPEG or RLE."
+            )
+        file.seek(0)
         # Without the magic of PS3.10 the user's word (the extension) decides that it is DICOM.
         dataset = pydicom.dcmread(file, stop_before_pixels=True, force=True, defer_size=_LARGEST_ELEMENT)
         if len(dataset) == 0:

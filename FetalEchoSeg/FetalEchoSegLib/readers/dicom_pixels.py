@@ -29,7 +29,6 @@ _PALETTE = "PALETTE COLOR"
 _COLOR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT")
 
 _RLE = "1.2.840.10008.1.2.5"
-_DEFLATED = "1.2.840.10008.1.2.1.99"
 _VIDEO_PREFIX = "1.2.840.10008.1.2.4.10"  # MPEG-2, MPEG-4, HEVC
 # What `pip install` has to bring for each family.
 _PACKAGES = {
@@ -88,10 +87,9 @@ def pixel_format(dataset: Any, path: Path) -> PixelFormat:
         raise UnreadableInput(
             f"{path}: its header lacks {', '.join(missing)}; it is no image or it is damaged, export it again."
         )
-    if transfer_syntax == _DEFLATED or transfer_syntax.startswith(_VIDEO_PREFIX):
-        what = "a deflated file" if transfer_syntax == _DEFLATED else "a video stream inside DICOM"
+    if transfer_syntax.startswith(_VIDEO_PREFIX):
         raise UnreadableInput(
-            f"{path}: {what} ({syntax_name(transfer_syntax)}) is not supported; "
+            f"{path}: a video stream inside DICOM ({syntax_name(transfer_syntax)}) is not supported; "
             "export it uncompressed, as JPEG or RLE, or as MP4."
         )
     samples = whole(dataset, "SamplesPerPixel") or (3 if photometric in _COLOR else 1)

@@ -133,7 +133,9 @@ def _read_pages(path: Path, limit: MemoryLimit) -> list[_Page]:
 
 
 def _page(image: Any, path: Path, number: int) -> _Page:
-    orientation = image.getexif().get(_ORIENTATION, 1)
+    # Pillow decodes a whole PNG to look for the flag behind the pixels, where nobody writes it.
+    has_header_flag = image.format != "PNG" or "exif" in image.info
+    orientation = image.getexif().get(_ORIENTATION, 1) if has_header_flag else 1
     width, height = image.size
     if orientation in _TURNED:
         width, height = height, width
