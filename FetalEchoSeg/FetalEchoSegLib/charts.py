@@ -49,8 +49,6 @@ def condition_chart(table: ConditionTable) -> Figure:
     axes.set_xlabel("probability (grey: abstain band, line: threshold)")
     _plain_axes(axes, grid="x")
     axes.tick_params(axis="y", length=0)
-    # Room for the verdicts, which stand outside the axes.
-    figure.get_layout_engine().set(rect=(0, 0, 0.84, 1))  # type: ignore[union-attr,call-arg]
     return figure
 
 
@@ -76,6 +74,8 @@ def area_chart(table: FrameTable) -> Figure:
         _plain_axes(axes, grid="y")
     for axes in grid[len(shown) :]:
         axes.set_visible(False)
+    for axes in grid[max(0, len(shown) - columns) : len(shown)]:
+        axes.tick_params(labelbottom=True)  # also above an empty place in the last row
     figure.supxlabel(label, fontsize=9, color=_INK)
     figure.supylabel(f"area ({table.unit})", fontsize=9, color=_INK)
     return figure
@@ -111,6 +111,7 @@ def to_svg(figure: Figure) -> str:
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :]
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # the same in every chart, and one page must not repeat them
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"font: ([^;\"]*?)(\d+(?:\.\d+)?px) [^;\"]*", r"font: \1\2 inherit", svg)
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
@@ -144,7 +145,7 @@ def _time_axis(table: FrameTable) -> tuple[np.ndarray, str]:
 
 def _chart_title(structure: Structure) -> str:
     whole = structure in (Structure.WHOLE_HEART, Structure.THORAX)
-    return f"{structure.info.title} (all)" if whole else structure.info.title
+    return f"{structure.info.title}, with content" if whole else structure.info.title
 
 
 def _readable(structure: Structure) -> tuple[float, float, float]:

@@ -29,12 +29,16 @@ def overlay(frame: np.ndarray, labels: np.ndarray, opacity: float = 0.35, outlin
 
     frame    (H, W) or (H, W, 3) uint8
     labels   (H, W) uint8, structure ids
-    opacity  of the fill, 0 to 1; the outline is drawn almost opaque on the structures' own edge pixels
+    opacity  of the fill, 0 to 1; the large surroundings (whole heart, thorax) get a third of it, so that the tissue
+             stays readable; the outline is drawn almost opaque on the structures' own edge pixels
     """
     rgb = np.repeat(frame[..., np.newaxis], 3, axis=2) if frame.ndim == 2 else frame
     if labels.shape != rgb.shape[:2]:
         raise ValueError(f"frame {rgb.shape[:2]} and labels {labels.shape} differ in size")
-    alpha = np.where(labels > 0, np.float32(opacity), np.float32(0))
+    fill = np.full(15, opacity, dtype=np.float32)
+    fill[0] = 0
+    fill[[Structure.WHOLE_HEART, Structure.THORAX]] = opacity / 3
+    alpha = fill[labels]
     if outline:
         alpha = np.where(structure_surfaces(labels) > 0, np.float32(0.85), alpha)
     alpha = alpha[..., np.newaxis]
@@ -66,17 +70,14 @@ def montage(
         raise InvalidRequest("No frame was segmented: there is nothing to show.")
     chosen = done[np.unique(np.linspace(0, done.size - 1, min(tiles, done.size)).round().astype(int))]
     size = tile_size(cine, tile_width)
-    pictures = [
-        (_tile(overlay(cine.frame(k), prediction.labels[k], opacity), size), _frame_text(cine, int(k))) for k in chosen
-    ]
+    pictures = [(_tile(cine, prediction, int(k), size, opacity), _frame_text(cine, int(k))) for k in chosen]
     if len(pictures) == 1:
-        still = _tile(overlay(cine.frame(chosen[0]), prediction.labels[chosen[0]] * 0), size)
-        pictures.insert(0, (still, "image"))
+        pictures.insert(0, (_tile(cine, None, int(chosen[0]), size, opacity), "image"))
 
     gap, caption, font, small = 8, 24, _font(15), _font(13)
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
-    width = columns * (size[0] + gap) + gap
+    width = max(480, columns * (size[0] + gap) + gap)
     legend = _legend_lines(structures_present(prediction), width - 2 * gap, font)
     notice = _wrap(model_line(prediction), width - 2 * gap, small)
     height = rows * (size[1] + caption + gap) + gap + 26 * len(legend) + 20 * len(notice) + gap
@@ -131,11 +132,10 @@ def animation(
     if not frames:
         raise InvalidRequest("No frame was segmented: there is nothing to show.")
     durations = _durations(cine, frames)
-    full = [overlay(cine.frame(k), prediction.labels[k], opacity) for k in frames]
-    width = min(width, cine.image_shape[1])
+    width = max(96, min(width, cine.image_shape[1]))
     while True:
         size = tile_size(cine, width)
-        data = encode([_tile(picture, size) for picture in full], durations, kind)
+        data = encode([_tile(cine, prediction, k, size, opacity) for k in frames], durations, kind)
         if len(data) <= most_bytes or width <= 96:
             return data
         width = max(96, int(width * max(0.5, 0.95 * (most_bytes / len(data)) ** 0.5)))
@@ -170,17 +170,30 @@ def model_line(prediction: Prediction) -> str:
 
 
 def tile_size(cine: Cine, width: int) -> tuple[int, int]:
-    """(width, height) in pixels at which a frame has its physical proportion, as far as that is known."""
+    """(width, height) in pixels at which a frame has its physical proportion, as far as that is known.
+
+    No tile is taller than twice ``width``: a column of pixels stays a column, not a tower.
+    """
     height, columns = cine.image_shape
     aspect = 1.0 if cine.spacing is None else cine.spacing[0] / cine.spacing[1]
-    return width, max(1, round(width * height * aspect / columns))
+    ratio = height * aspect / columns
+    return max(2, round(width * min(1.0, 2.0 / ratio))), max(2, round(width * min(2.0, ratio)))
 
 
-def _tile(picture: np.ndarray, size: tuple[int, int]) -> Image.Image:
+def _tile(cine: Cine, prediction: Prediction | None, index: int, size: tuple[int, int], opacity: float) -> Image.Image:
+    """One frame at ``size`` (width, height), with its structures unless ``prediction`` is None."""
     from PIL import Image
 
-    image = Image.fromarray(picture)
-    return image if image.size == size else image.resize(size, Image.Resampling.LANCZOS)
+    frame = Image.fromarray(cine.frame(index))
+    labels = None if prediction is None else Image.fromarray(prediction.labels[index])
+    # A frame much larger than its tile is reduced first: 8000 x 8000 must not cost gigabytes.
+    before = (min(frame.width, 2 * size[0]), min(frame.height, 2 * size[1]))
+    if before != frame.size:
+        frame = frame.resize(before, Image.Resampling.BOX)
+        labels = labels and labels.resize(before, Image.Resampling.NEAREST)
+    pixels = np.asarray(frame)
+    picture = Image.fromarray(overlay(pixels, np.asarray(labels), opacity)) if labels else frame.convert("RGB")
+    return picture if picture.size == size else picture.resize(size, Image.Resampling.LANCZOS)
 
 
 def _frame_text(cine: Cine, index: int) -> str:

@@ -185,7 +185,7 @@ def _animation_text(cine: Cine, frames: list[int]) -> str:
     if len(frames) < 2:
         return ""
     step = frames[1] - frames[0]
-    every = "" if step == 1 else f", every {step}th" if step > 3 else f", every {('second', 'third')[step - 2]}"
+    every = "" if step == 1 else f", one in {step}"
     speed = "at the clip's own speed" if cine.has_known_times else "at 10 frames per second (times unknown)"
     return f"Frames {frames[0]} to {frames[-1]}{every}, {speed}."
 
