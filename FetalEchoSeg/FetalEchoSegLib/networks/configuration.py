@@ -87,7 +87,7 @@ class EchoCareConfig:
             "depths": (0, 1, 2, 2),
             "num_heads": (1, 2, 4, 8),
             "mlp_ratio": 2.0,
-            "decoder_features": 8,
+            "decoder_features": 12,
             "head_features": 64,
             "lora_rank": 0,
         }
