@@ -48,7 +48,8 @@ def addFrameTableToScene(table: FrameTable, name: str) -> Any:
 def addTableToScene(name: str, headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Any:
     """Table node with one row for each of ``rows``, in the order given.
 
-    A column becomes numeric when all of its cells are numbers (or missing: None becomes NaN), text otherwise. True and False are shown as "yes" and "no".
+    A column becomes numeric when all of its cells are numbers (or missing: None becomes NaN), text otherwise; True
+    and False are then "yes" and "no".
     Raises ValueError when a row has another length than ``headers``.
     """
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", name)
