@@ -119,10 +119,18 @@ def to_svg(figure: Figure) -> str:
     return svg.replace(_INK, "currentColor")
 
 
-def write_chart(path: Path | str, figure: Figure, dpi: int = 150) -> None:
-    """Write the figure for a white page, in the format of the suffix (PNG, SVG, PDF); raises UnwritableOutput."""
+def write_chart(path: Path | str, figure: Figure, note: str = "", dpi: int = 150) -> None:
+    """Write the figure for a white page, in the format of the suffix (PNG, SVG, PDF); raises UnwritableOutput.
+
+    note  printed below the chart, because the file will travel without its report
+    """
+    if note:
+        # The layout is settled first: a text below the figure must not squeeze the chart.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+        figure.text(0.01, -0.02, note, va="top", fontsize=8, color=_INK, alpha=0.8)
     with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=dpi, facecolor="white")
+        figure.savefig(temporary, dpi=dpi, facecolor="white", bbox_inches="tight", pad_inches=0.12)
 
 
 def _plain_axes(axes: Axes, grid: str) -> None:

@@ -135,7 +135,9 @@ def animation(
     width = max(96, min(width, cine.image_shape[1]))
     while True:
         size = tile_size(cine, width)
-        data = encode([_tile(cine, prediction, k, size, opacity) for k in frames], durations, kind)
+        text = model_line(prediction)
+        pictures = [_captioned(_tile(cine, prediction, k, size, opacity), [_frame_text(cine, k), text]) for k in frames]
+        data = encode(pictures, durations, kind)
         if len(data) <= most_bytes or width <= 96:
             return data
         width = max(96, int(width * max(0.5, 0.95 * (most_bytes / len(data)) ** 0.5)))
@@ -194,6 +196,20 @@ def _tile(cine: Cine, prediction: Prediction | None, index: int, size: tuple[int
     pixels = np.asarray(frame)
     picture = Image.fromarray(overlay(pixels, np.asarray(labels), opacity)) if labels else frame.convert("RGB")
     return picture if picture.size == size else picture.resize(size, Image.Resampling.LANCZOS)
+
+
+def _captioned(picture: Image.Image, paragraphs: Sequence[str]) -> Image.Image:
+    """The picture with text below it: a file travels without the report around it."""
+    from PIL import Image, ImageDraw
+
+    font = _font(12)
+    lines = [line for text in paragraphs for line in _wrap(text, max(picture.width - 8, 60), font)]
+    sheet = Image.new("RGB", (picture.width, picture.height + 16 * len(lines) + 6), _PAPER)
+    sheet.paste(picture, (0, 0))
+    draw = ImageDraw.Draw(sheet)
+    for number, line in enumerate(lines):
+        draw.text((4, picture.height + 3 + 16 * number), line, fill=_FAINT if number else _INK, font=font)
+    return sheet
 
 
 def _frame_text(cine: Cine, index: int) -> str:

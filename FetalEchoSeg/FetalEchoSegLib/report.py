@@ -89,8 +89,10 @@ def write_result_files(
     moving = overlay_pictures.animation(cine, prediction)
     overlay_pictures.write_picture(files.montage, picture)
     write_bytes(files.animation, moving)
-    charts.write_chart(files.conditions_chart, charts.condition_chart(conditions))
-    charts.write_chart(files.areas_chart, charts.area_chart(frames))
+    charts.write_chart(
+        files.conditions_chart, charts.condition_chart(conditions), note=f"{RESEARCH_ONLY}\n{conditions.model}"
+    )
+    charts.write_chart(files.areas_chart, charts.area_chart(frames), note=frames.model)
     frames.to_csv(files.frames_csv)
     conditions.to_csv(files.conditions_csv)
     page = render_report(cine, prediction, frames, conditions, picture, moving, input_name)

@@ -220,6 +220,13 @@ def test_a_clip_without_any_structure_still_has_its_charts():
     assert "<svg" in charts.to_svg(charts.area_chart(frames))
 
 
+def test_a_written_chart_carries_its_note(tmp_path):
+    cine = make_cine()
+    conditions = tables.condition_table(make_prediction(cine), BANDS)
+    charts.write_chart(tmp_path / "c.svg", charts.condition_chart(conditions), note=f"{RESEARCH_ONLY} {NOTICE}")
+    assert RESEARCH_ONLY in (tmp_path / "c.svg").read_text(encoding="utf-8")
+
+
 # Report
 
 
