@@ -47,7 +47,9 @@ def overlay(frame: np.ndarray, labels: np.ndarray, opacity: float = 0.35, outlin
 
 def structures_present(prediction: Prediction) -> tuple[Structure, ...]:
     """Structures with at least one pixel in any segmented frame, in id order."""
-    present = np.bincount(prediction.labels[prediction.done].ravel(), minlength=15) > 0
+    present = np.zeros(15, dtype=bool)
+    for k in np.flatnonzero(prediction.done):  # frame by frame: counting needs eight bytes per pixel
+        present |= np.bincount(prediction.labels[k].ravel(), minlength=15) > 0
     return tuple(s for s in Structure if present[s])
 
 
