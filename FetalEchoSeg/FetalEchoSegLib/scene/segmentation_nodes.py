@@ -140,31 +140,18 @@ def labelsFromSegmentationSequence(node: Any, shape: tuple[int, int] | None = No
     Overlaps are resolved in ``OVERLAP_ORDER``; segments that are none of the fourteen structures are left out.
     """
     masks = maskSequence(node)
-    labels = [labelsOfFrame(masks, index, shape) for index in range(masks.GetNumberOfDataNodes())]
-    return np.stack(labels)
+    geometry = _geometry(_cineOf(masks), shape, masks)
+    labels = np.zeros((masks.GetNumberOfDataNodes(), *geometry[1:]), dtype=np.uint8)
+    for index, frame in enumerate(labels):
+        _readLabels(masks.GetNthDataNode(index).GetSegmentation(), geometry, frame)
+    return labels
 
 
 def labelsOfFrame(masks: Any, index: int, shape: tuple[int, int] | None = None) -> np.ndarray:
     """Masks of frame ``index`` as they are now: (H, W) uint8; see ``labelsFromSegmentationSequence``."""
-    matrix, rows, columns = _geometry(_cineOf(masks), shape, masks)
-    item = _item(masks, index)
-    segmentation = item.GetSegmentation()
-    layers = _layers(segmentation, matrix, rows, columns)
-    labels = np.zeros((rows, columns), dtype=np.uint8)
-    if len(layers) == 1:
-        # One shared layer cannot overlap: a single look-up does.
-        (extent, values, structures), *_ = layers
-        table = np.zeros(max(256, int(values.max(initial=0)) + 1), dtype=np.uint8)
-        for structure, value in structures:
-            table[value] = structure
-        _paste(labels, extent, table[values], None)
-        return labels
-    for structure in OVERLAP_ORDER:
-        for extent, values, structures in layers:
-            for member, value in structures:
-                if member is structure:
-                    mask = values == value
-                    _paste(labels, extent, np.uint8(structure), mask)
+    geometry = _geometry(_cineOf(masks), shape, masks)
+    labels = np.zeros(geometry[1:], dtype=np.uint8)
+    _readLabels(_item(masks, index).GetSegmentation(), geometry, labels)
     return labels
 
 
@@ -302,6 +289,24 @@ def _writeLabels(
             segment.SetTag(DRAWN_BY, author)
     _setAttributes(masks, index, {DRAWN_BY: author, _CHECKSUM: _checksum(labels)})
     segmentation.InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified)
+
+
+def _readLabels(segmentation: Any, geometry: tuple[vtk.vtkMatrix4x4, int, int], labels: np.ndarray) -> None:
+    """Write the segments into ``labels``, (H, W) uint8 zeros."""
+    layers = _layers(segmentation, *geometry)
+    if len(layers) == 1:
+        # One shared layer cannot overlap: a single look-up does.
+        ((extent, values, structures),) = layers
+        table = np.zeros(max(256, int(values.max(initial=0)) + 1), dtype=np.uint8)
+        for structure, value in structures:
+            table[value] = structure
+        _paste(labels, extent, table[values], None)
+        return
+    for structure in OVERLAP_ORDER:
+        for extent, values, structures in layers:
+            for member, value in structures:
+                if member is structure:
+                    _paste(labels, extent, np.uint8(structure), values == value)
 
 
 def _layers(
