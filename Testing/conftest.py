@@ -1,3 +1,9 @@
 """Shared fixtures."""
 
 from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+# Helpers shared by the folders of tests.
+sys.path.insert(0, str(Path(__file__).resolve().parent))

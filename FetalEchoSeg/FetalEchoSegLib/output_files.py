@@ -53,3 +53,12 @@ def write_bytes(path: Path | str, data: bytes) -> None:
 def write_text(path: Path | str, text: str) -> None:
     """Write ``text`` as UTF-8 with its line ends as they are, as a whole or not at all; raises UnwritableOutput."""
     write_bytes(path, text.encode("utf-8"))
+
+
+def writable_folder(folder: Path | str) -> Path:
+    """Make ``folder`` if it is missing and prove that files can be made in it; raises UnwritableOutput."""
+    folder = Path(folder)
+    with replacing(folder / ".writable") as temporary:
+        temporary.touch()
+    (folder / ".writable").unlink(missing_ok=True)
+    return folder

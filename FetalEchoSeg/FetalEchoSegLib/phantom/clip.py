@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -125,3 +126,22 @@ def make_named_clip(
     case = sample_case(view, seed, conditions)
     device = sample_device(seed, held_out=new_device)
     return make_clip(case, frames=frames, frame_rate=frame_rate, device=device, image_shape=image_shape)
+
+
+def describe_case(made: PhantomClip) -> str:
+    """The fetus behind a clip as JSON: what the truth is beyond the masks."""
+    case = made.case
+    facts = {
+        "notice": NOTICE,
+        "view": case.view.short,
+        "conditions": sorted(condition.short for condition in case.conditions),
+        "not_visible_in_one_frame": sorted(condition.short for condition in case.findings.undetermined),
+        "seed": case.seed,
+        "device": made.device_name,
+        "gestational_age_weeks": round(case.gestational_age, 2),
+        "heart_rate_bpm": round(case.heart_rate, 1),
+        "cardiac_axis_degrees": round(case.axis, 1),
+        "mirrored": case.mirror < 0,
+        "z_scores": {name: round(float(z), 2) for name, z in sorted(case.z_scores.items())},
+    }
+    return json.dumps(facts, indent=1) + "\n"

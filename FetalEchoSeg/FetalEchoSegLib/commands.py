@@ -1,0 +1,328 @@
+"""The `fetalecho` command line.
+
+Every command ends with exit code 0, or with 1 and one sentence on stderr (2 for wrong arguments, 130 when interrupted);
+``--debug`` shows the traceback instead. Heavy packages are imported by the command that needs them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from . import __version__
+from .anatomy import Condition, View
+from .errors import FetalEchoError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.DEBUG if options.debug else logging.WARNING, format="%(message)s")
+    try:
+        return options.run(options) or 0
+    except KeyboardInterrupt:
+        _say("Interrupted; nothing half-written was kept.", error=True)
+        return 130
+    except BrokenPipeError:
+        return 0
+    except (FetalEchoError, MemoryError) as error:
+        if options.debug:
+            raise
+        _say(f"fetalecho: {error or 'out of memory; try a smaller --batch or fewer --frames'}", error=True)
+        return 1
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; also the source of the README's table of options."""
+    parser = argparse.ArgumentParser(
+        prog="fetalecho",
+        description="Fetal heart ultrasound: segment, label and measure. Research software, not for diagnosis.",
+    )
+    parser.add_argument("--version", action="version", version=f"fetalecho {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks and debug messages")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_segment(commands)
+    _add_info(commands)
+    _add_phantom(commands)
+    _add_predict(commands)
+    _add_evaluate(commands)
+    _add_models(commands)
+    _add_demo(commands)
+    return parser
+
+
+def _add_segment(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "segment", _segment, "Segment a clip: Slicer scene, masks, tables, pictures, report.")
+    parser.add_argument("input", type=Path, help="DICOM, FETUS .h5, .seq.nrrd, .nrrd, .mha, image, folder or video")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument("--view", type=_view, metavar="VIEW", help=f"{_views()}; found by the model if left out")
+    parser.add_argument("--model", metavar="MODEL", help="bundle name or folder (default: the demo bundle)")
+    parser.add_argument("--frames", type=_frame_range, metavar="A-B", help="first and last frame, counted from 0")
+    parser.add_argument(
+        "--spacing", type=_spacing, metavar="MM[,MM]", help="mm per pixel (row,column) if the file does not state it"
+    )
+    _add_device(parser)
+
+
+def _add_info(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "info", _info, "Say what a file holds: frames, times, calibration, what is measurable.")
+    parser.add_argument("input", type=Path)
+
+
+def _add_phantom(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "phantom", _phantom, "Make a synthetic clip with its truth, or a whole data set.")
+    parser.add_argument("--out", type=Path, required=True, metavar="PATH", help="folder for the clip or the data set")
+    parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: 0)")
+    clip = parser.add_argument_group("clip")
+    clip.add_argument("--view", type=_view, default=View.FOUR_CHAMBER, metavar="VIEW", help=_views())
+    clip.add_argument(
+        "--condition",
+        type=_condition,
+        action="append",
+        metavar="NAME",
+        help=f"repeatable; one of {', '.join(c.short for c in Condition)} that the view can show (default: none)",
+    )
+    clip.add_argument("--frames", type=_positive, default=60)
+    clip.add_argument("--rate", type=float, default=50.0, metavar="HZ", help="frames per second (default: 50)")
+    clip.add_argument("--new-device", action="store_true", help="image it with a device kept out of training sets")
+    dataset = parser.add_argument_group("data set in FETUS layout")
+    dataset.add_argument("--dataset", action="store_true", help="write images/, labels/ and the lists of five parts")
+    for part, count in (("labelled", 391), ("unlabelled", 2409), ("validation", 200), ("same", 200), ("new", 200)):
+        dataset.add_argument(f"--{part}", type=int, default=count, metavar="N", help=f"frames (default: {count})")
+
+
+def _add_predict(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "predict", _predict, "Segment a FETUS data set into the official submission format.")
+    parser.add_argument("dataset", type=Path, help="folder with images/")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for N.h5 with mask and label")
+    parser.add_argument("--list", type=Path, metavar="FILE", help="JSON list of the images (default: all)")
+    parser.add_argument("--model", metavar="MODEL", help="bundle name or folder (default: the demo bundle)")
+    _add_device(parser)
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
+    parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16"])
+    parser.add_argument("--batch", type=_positive, metavar="N", help="frames per forward pass")
+
+
+def _add_evaluate(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "evaluate", _evaluate, "DSC, NSD and macro-F1 as the FETUS 2026 evaluator computes.")
+    parser.add_argument("predictions", type=Path, help="folder of N.h5 with mask and label")
+    parser.add_argument("dataset", type=Path, help="folder with images/ and labels/")
+    parser.add_argument("--list", type=Path, metavar="FILE", help="JSON list of the images to evaluate (test_new.json)")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--csv", type=Path, metavar="FILE")
+
+
+def _add_models(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "models", _models, "List, show, check, install and import models.")
+    parser.add_argument("--show", metavar="MODEL", help="print a bundle's card")
+    parser.add_argument("--verify", metavar="MODEL", help="check a bundle's weights against their SHA-256")
+    parser.add_argument("--install", metavar="SOURCE", help="bundle folder, .zip or https address")
+    parser.add_argument("--sha256", metavar="HASH", help="expected hash of the .zip")
+    parser.add_argument(
+        "--import-checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="FETUS baseline best.pth or echocare_encoder.pth; becomes the bundle --name",
+    )
+    parser.add_argument("--name", help="name of the imported bundle")
+
+
+def _add_demo(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "demo", _demo, "The whole path on a synthetic clip of each view and on a real clip.")
+    parser.add_argument("--out", type=Path, default=Path("demo_output"), metavar="DIR")
+    parser.add_argument("--frames", type=_positive, default=60, help="frames of each synthetic clip (default: 60)")
+
+
+def _command(
+    commands: argparse._SubParsersAction, name: str, run: Callable[[argparse.Namespace], int | None], text: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=text)
+    parser.set_defaults(run=run)
+    return parser
+
+
+# ---------------------------------------------------------------------------------------------------- the commands
+
+
+def _segment(options: argparse.Namespace) -> None:
+    from .workflow import SegmentRequest, segment_file
+
+    result = segment_file(
+        SegmentRequest(
+            input=options.input,
+            out=options.out,
+            view=options.view,
+            model=options.model,
+            frames=options.frames,
+            spacing=options.spacing,
+            device=options.device,
+            precision=options.precision,
+            batch_size=options.batch,
+        ),
+        progress=_bar("segmenting"),
+    )
+    _say(result.summary)
+
+
+def _info(options: argparse.Namespace) -> None:
+    from .readers import describe
+
+    _say(str(describe(options.input)))
+
+
+def _phantom(options: argparse.Namespace) -> None:
+    from .phantom import clip, dataset
+
+    if options.dataset:
+        dataset.write_dataset(
+            options.out,
+            labelled=options.labelled,
+            unlabelled=options.unlabelled,
+            validation=options.validation,
+            test_same=options.same,
+            test_new=options.new,
+            seed=options.seed,
+            progress=_bar("frames"),
+        )
+        _say(f"Data set in {options.out}")
+        return
+    made = clip.make_named_clip(
+        options.view,
+        conditions=options.condition or [],
+        seed=options.seed,
+        frames=options.frames,
+        frame_rate=options.rate,
+        new_device=options.new_device,
+    )
+    from .workflow import write_phantom_clip
+
+    _say("\n".join(str(file) for file in write_phantom_clip(made, options.out)))
+
+
+def _predict(options: argparse.Namespace) -> None:
+    from .bundle import DEFAULT_BUNDLE, find_bundle
+    from .fetus_layout import read_list
+    from .segmentation import Segmenter
+    from .submission import write_submission
+
+    segmenter = Segmenter(
+        find_bundle(options.model or DEFAULT_BUNDLE), options.device, options.precision, options.batch
+    )
+    images = [entry.image for entry in read_list(options.list)] if options.list else None
+    written = write_submission(segmenter, options.dataset, options.out, images, _bar("frames"))
+    _say(f"{len(written)} predictions in {options.out}")
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from .evaluation import evaluate
+
+    evaluation = evaluate(options.predictions, options.dataset, _bar("frames"), list_file=options.list)
+    if options.json:
+        evaluation.to_json(options.json)
+    if options.csv:
+        evaluation.to_csv(options.csv)
+    _say(str(evaluation))
+
+
+def _models(options: argparse.Namespace) -> None:
+    from . import bundle
+
+    if options.show:
+        _say(str(bundle.find_bundle(options.show)))
+    elif options.verify:
+        bundle.find_bundle(options.verify).verify()
+        _say(f"{options.verify}: weights match their SHA-256")
+    elif options.install:
+        _say(f"Installed {bundle.install_bundle(options.install, sha256=options.sha256, progress=_bar('bytes'))}")
+    elif options.import_checkpoint:
+        from .networks.checkpoints import import_checkpoint
+
+        _say(f"Imported {import_checkpoint(options.import_checkpoint, name=options.name)}")
+    else:
+        for found in bundle.list_bundles():
+            _say(f"{found.name:20} {found.version:8} {found.path}\n{'':20} {found.notice}")
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from .workflow import run_demo
+
+    run_demo(options.out, options.frames, _say, _bar("segmenting"))
+    _say(f"Open {options.out} and look at */report.html, or load */scene.mrb in 3D Slicer.")
+
+
+# ------------------------------------------------------------------------------------------- arguments and printing
+
+
+def _view(text: str) -> View:
+    try:
+        return View.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _views() -> str:
+    return ", ".join(view.short for view in View)
+
+
+def _condition(text: str) -> Condition:
+    for condition in Condition:
+        if text.casefold() in (condition.short.casefold(), condition.title.casefold()):
+            return condition
+    raise argparse.ArgumentTypeError(f"unknown condition '{text}': {', '.join(c.short for c in Condition)}")
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of 1 or more")
+    return int(text)
+
+
+def _frame_range(text: str) -> range:
+    first, _, last = text.partition("-")
+    if not first.isdigit() or (last and not last.isdigit()) or int(last or first) < int(first):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a frame range such as 0-59")
+    return range(int(first), int(last or first) + 1)
+
+
+def _spacing(text: str) -> tuple[float, float]:
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) not in (1, 2) or not all(0 < value < 100 for value in values):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a spacing in mm per pixel such as 0.19 or 0.19,0.21")
+    return values[0], values[-1]
+
+
+def _bar(what: str) -> Callable[[int, int], None]:
+    """Progress callback (done, total) that draws a bar on stderr, on a terminal only."""
+    from tqdm import tqdm
+
+    bar: tqdm | None = None
+
+    def show(done: int, total: int) -> None:
+        nonlocal bar
+        if bar is None:
+            bar = tqdm(total=total, desc=what, unit=what[:-1] if what.endswith("s") else "frame", disable=None)
+        bar.update(done - bar.n)
+        if done >= total:
+            bar.close()
+
+    return show
+
+
+def _say(text: str, error: bool = False) -> None:
+    stream = sys.stderr if error else sys.stdout
+    stream.write(text + "\n")
+    stream.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

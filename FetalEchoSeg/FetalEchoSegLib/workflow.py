@@ -1,0 +1,188 @@
+"""The main job from end to end: a file in, a folder with scene, masks, tables, pictures and report out.
+
+What the command line's `segment`, `phantom` and `demo` do. Results are written beside the destination under a temporary
+name and moved there at the end, so that a full disk or an interruption leaves earlier results untouched.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .anatomy import View
+from .cine import Cine
+from .errors import MissingDependency
+from .output_files import replacing, writable_folder
+
+if TYPE_CHECKING:
+    from .conditions import ConditionThreshold
+    from .phantom.clip import PhantomClip
+    from .prediction import Prediction
+    from .segmentation import Progress
+
+
+@dataclass(frozen=True)
+class SegmentRequest:
+    """What to segment, with what, and where to; see the options of `fetalecho segment`."""
+
+    input: Path
+    out: Path
+    view: View | None = None
+    model: str | None = None
+    frames: range | None = None
+    spacing: tuple[float, float] | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    batch_size: int | None = None
+
+
+@dataclass(frozen=True)
+class SegmentResult:
+    """What was made; ``summary`` is for a terminal."""
+
+    cine: Cine
+    prediction: Prediction
+    files: tuple[Path, ...]
+
+    @property
+    def summary(self) -> str:
+        """What was found and where the results are, a fact a line."""
+        prediction = self.prediction
+        probability = prediction.view_probabilities[prediction.view.index]
+        certainty = "" if np.isnan(probability) else f", model's probability {probability:.2f}"
+        lines = [
+            f"{int(prediction.done.sum())} of {len(self.cine)} frames segmented as {prediction.view.short} "
+            f"({prediction.view_source}{certainty}) by {prediction.bundle}",
+            f"calibration: {self.cine.calibration}; times: {self.cine.timing}",
+            *dict.fromkeys((*self.cine.notes, *prediction.notes)),
+            *(str(file) for file in self.files),
+        ]
+        return "\n".join(lines)
+
+
+def segment_file(request: SegmentRequest, progress: Progress | None = None) -> SegmentResult:
+    """Read, segment and write everything that `fetalecho segment` promises."""
+    from .bundle import DEFAULT_BUNDLE, find_bundle
+    from .readers import read_cine
+    from .segmentation import Segmenter
+
+    # What can fail at once fails before the minutes of work.
+    writable_folder(request.out)
+    bundle = find_bundle(request.model or DEFAULT_BUNDLE)
+    cine = read_cine(request.input, view=request.view, manual_spacing=request.spacing)
+    segmenter = Segmenter(bundle, request.device, request.precision, request.batch_size)
+    prediction = segmenter.segment(cine, view=request.view, frames=request.frames, progress=progress)
+    files = write_results(cine, prediction, bundle.card.thresholds, request.out, request.input.name)
+    return SegmentResult(cine, prediction, files)
+
+
+def write_results(
+    cine: Cine, prediction: Prediction, thresholds: Sequence[ConditionThreshold], out: Path, name: str
+) -> tuple[Path, ...]:
+    """Scene, masks, tables, pictures and report of one clip in ``out``; returns the files.
+
+    name  what the clip is called in the scene and in the report: a file name, never a path
+    Raises UnwritableOutput; earlier results in ``out`` are then as they were.
+    """
+    from .report import write_result_files
+    from .tables import condition_table, frame_table
+
+    slicer = _slicer()
+    from .scene.cine_nodes import addCineToScene
+    from .scene.io import saveMasks, saveScene
+    from .scene.segmentation_nodes import addPredictionToScene
+    from .scene.tables import addConditionTableToScene, addFrameTableToScene
+
+    with all_or_nothing(out) as folder:
+        slicer.mrmlScene.Clear(0)
+        sequence, browser = addCineToScene(cine, name)
+        masks = addPredictionToScene(prediction, sequence, browser)
+        addConditionTableToScene(condition_table(prediction, thresholds), f"{name} conditions")
+        addFrameTableToScene(frame_table(cine, prediction), f"{name} frames")
+        saveScene(folder / "scene.mrb")
+        saveMasks(folder / "masks.seq.nrrd", masks)
+        write_result_files(folder, cine, prediction, thresholds, input_name=name)
+        names = sorted(file.name for file in folder.iterdir())
+    return tuple(out / file for file in names)
+
+
+def write_phantom_clip(made: PhantomClip, out: Path) -> tuple[Path, ...]:
+    """Clip, truth and their scene of a phantom in ``out``: clip.seq.nrrd, truth.seq.nrrd, scene.mrb, case.json."""
+    from .phantom.clip import describe_case
+
+    slicer = _slicer()
+    from .scene.cine_nodes import addCineToScene
+    from .scene.io import saveCine, saveMasks, saveScene
+    from .scene.segmentation_nodes import addEmptyMasksToScene, setFrameLabels
+
+    with all_or_nothing(out) as folder:
+        slicer.mrmlScene.Clear(0)
+        sequence, browser = addCineToScene(made.cine, "Phantom")
+        masks = addEmptyMasksToScene(sequence, browser, "Phantom truth")
+        for index, labels in enumerate(made.labels):
+            setFrameLabels(masks, index, labels, "phantom")
+        saveCine(folder / "clip.seq.nrrd", sequence)
+        saveMasks(folder / "truth.seq.nrrd", masks)
+        saveScene(folder / "scene.mrb")
+        (folder / "case.json").write_text(describe_case(made), encoding="utf-8")
+        names = sorted(file.name for file in folder.iterdir())
+    return tuple(out / file for file in names)
+
+
+def run_demo(out: Path, frames: int, say: Callable[[str], None], progress: Progress | None = None) -> None:
+    """The main job on a synthetic clip of each view and on the real 30-frame clip that the pydicom package carries."""
+    from .phantom.clip import make_named_clip
+
+    for view in View:
+        say(f"{view.short}: making a synthetic clip of {frames} frames")
+        folder = out / view.short
+        write_phantom_clip(make_named_clip(view, seed=DEMO_SEED, frames=frames), folder / "phantom")
+        say(f"{view.short}: segmenting it")
+        # No view is given: finding it is part of the job.
+        result = segment_file(SegmentRequest(folder / "phantom" / "clip.seq.nrrd", folder), progress)
+        say(result.summary)
+    say("real DICOM: an adult apical clip from the pydicom package")
+    say(segment_file(SegmentRequest(real_clip(), out / "real-dicom"), progress).summary)
+
+
+# Not used for any training set: those take their cases from other streams of seeds.
+DEMO_SEED = 20261123
+
+
+def real_clip() -> Path:
+    """The 30-frame DICOM ultrasound clip inside the pydicom package."""
+    from pydicom.data import get_testdata_file
+
+    found = get_testdata_file("examples_ybr_color.dcm", download=False)
+    if found is None:
+        raise MissingDependency(
+            "pydicom came without its example files: reinstall it with pip install --force pydicom."
+        )
+    return Path(str(found))
+
+
+@contextmanager
+def all_or_nothing(out: Path) -> Iterator[Path]:
+    """Give an empty folder beside the results; when the block ends well, move its files into ``out``.
+
+    Raises UnwritableOutput; files of an earlier run are replaced one by one only after all new ones exist.
+    """
+    writable_folder(out)
+    with tempfile.TemporaryDirectory(prefix=".partial-", dir=out, ignore_cleanup_errors=True) as temporary:
+        folder = Path(temporary)
+        yield folder
+        for file in sorted(folder.iterdir()):
+            with replacing(out / file.name) as target:
+                file.replace(target)
+
+
+def _slicer() -> object:
+    from .scene.headless import startHeadlessSlicer
+
+    return startHeadlessSlicer()

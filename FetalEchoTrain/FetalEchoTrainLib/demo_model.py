@@ -1,0 +1,387 @@
+"""The demo bundle: the tiny network, trained supervised on the phantom.
+
+    python -m FetalEchoTrainLib.demo_model --out Resources/Models/demo-tiny --work build/demo-model
+
+makes the data set (same seed, same bytes), trains, fits thresholds on the validation part and measures the result on
+held-out phantom cases of the same and of new devices. It exists so that every path of FetalEcho works on a fresh
+machine; nothing it learns says anything about patients. The project's real training is another engine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from FetalEchoSegLib.anatomy import N_LABELS, Condition, condition_table
+from FetalEchoSegLib.errors import InvalidDataset
+from FetalEchoSegLib.fetus_layout import TRAIN_LABELED, VALID
+
+if TYPE_CHECKING:
+    import torch
+    from FetalEchoSegLib.bundle import Bundle
+    from FetalEchoSegLib.conditions import ConditionThreshold
+
+logger = logging.getLogger(__name__)
+
+NOTICE = "Trained on synthetic data only (FetalEcho phantom): its output on patients is meaningless."
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Frames of one part of the data set at the network's size.
+
+    images  (N, S, S) uint8 grey        masks       (N, S, S) uint8 structure ids
+    views   (N,) int64, 1 to 4          conditions  (N, 7) float32, 0 or 1
+    """
+
+    images: np.ndarray
+    masks: np.ndarray
+    views: np.ndarray
+    conditions: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to train."""
+
+    epochs: int = 10
+    batch_size: int = 8
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    ema_decay: float = 0.995
+    seed: int = 2026
+
+
+def load_samples(dataset: Path, list_name: str, size: int) -> Samples:
+    """Read the frames that ``list_name`` names from a FETUS-layout folder, reduced to ``size`` pixels."""
+    from FetalEchoSegLib.fetus_layout import read_image, read_label, read_list
+    from FetalEchoSegLib.preprocessing import network_input
+
+    images, masks, views, conditions = [], [], [], []
+    for entry in read_list(dataset / list_name):
+        if entry.label is None:
+            raise InvalidDataset(f"{entry.image}: {list_name} names a frame without a label")
+        image, label = read_image(entry.image), read_label(entry.label)
+        images.append((network_input(image.image, size) * 255 + 0.5).astype(np.uint8))
+        masks.append(reduce_mask(label.mask, size))
+        views.append(int(image.view))
+        conditions.append(label.label)
+    return Samples(
+        np.stack(images), np.stack(masks), np.array(views, dtype=np.int64), np.array(conditions, dtype=np.float32)
+    )
+
+
+def reduce_mask(mask: np.ndarray, size: int) -> np.ndarray:
+    """(H, H) uint8 mask to (size, size) by majority of each block; taking every k-th pixel would shift edges."""
+    factor = mask.shape[0] // size
+    if factor * size != mask.shape[0] or factor == 0:
+        raise ValueError(f"a mask of {mask.shape[0]} pixels does not reduce evenly to {size}")
+    best = np.full((size, size), -1, dtype=np.int16)
+    reduced = np.zeros((size, size), dtype=np.uint8)
+    for value in np.unique(mask):
+        count = (mask == value).reshape(size, factor, size, factor).sum(axis=(1, 3), dtype=np.int16)
+        wins = count > best
+        reduced[wins], best[wins] = value, count[wins]
+    return reduced
+
+
+def augment(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """One random view of a frame, float32 in 0..1 and its mask.
+
+    Small turns, zooms and shifts, and what differs between devices: gain, contrast, blur, noise, depth-dependent gain.
+    Never a flip or a quarter turn: laterality is the diagnosis of a right aortic arch.
+    """
+    import cv2
+
+    size = image.shape[0]
+    turn = cv2.getRotationMatrix2D((size / 2, size / 2), rng.normal(0, 10), rng.uniform(0.85, 1.18))
+    turn[:, 2] += rng.normal(0, 0.03 * size, 2)
+    warped = cv2.warpAffine(image, turn, (size, size), flags=cv2.INTER_LINEAR).astype(np.float32) / 255
+    mask = cv2.warpAffine(mask, turn, (size, size), flags=cv2.INTER_NEAREST)
+    if rng.random() < 0.3:
+        warped = cv2.GaussianBlur(warped, (0, 0), rng.uniform(0.4, 1.4))
+    warped = np.clip(warped, 0, 1) ** rng.uniform(0.6, 1.6)
+    gain = rng.uniform(0.7, 1.35) * np.exp(rng.normal(0, 0.25) * np.linspace(-1, 1, size, dtype=np.float32))
+    warped = warped * gain[:, None]
+    if rng.random() < 0.5:
+        noise = cv2.GaussianBlur(rng.normal(0, 1, (size, size)).astype(np.float32), (0, 0), rng.uniform(0.5, 1.5))
+        warped = warped + noise * rng.uniform(0.01, 0.08)
+    return np.clip(warped, 0, 1).astype(np.float32), mask
+
+
+def train(samples: Samples, validation: Samples, schedule: Schedule) -> torch.nn.Module:
+    """Train the tiny network and return its exponential moving average, in eval mode."""
+    import torch
+    import torch.nn.functional as F
+    from FetalEchoSegLib.networks.echocare import EchoCare, EchoCareConfig
+    from FetalEchoSegLib.networks.masking import mask_segmentation_logits
+
+    torch.manual_seed(schedule.seed)
+    rng = np.random.default_rng(schedule.seed)
+    model = EchoCare(EchoCareConfig.tiny())
+    average = torch.optim.swa_utils.AveragedModel(
+        model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(schedule.ema_decay)
+    )
+    optimizer = torch.optim.AdamW(model.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
+    permitted = torch.from_numpy(condition_table())
+    positives = samples.conditions.sum(axis=0)
+    eligible = condition_table()[samples.views - 1].sum(axis=0)
+    pos_weight = torch.tensor(np.clip((eligible - positives) / np.maximum(positives, 1), 1, 10), dtype=torch.float32)
+
+    began = time.monotonic()
+    for epoch in range(schedule.epochs):
+        model.train()
+        order, losses = rng.permutation(len(samples)), []
+        for start in range(0, len(order) - schedule.batch_size + 1, schedule.batch_size):
+            progress = (epoch + start / len(order)) / schedule.epochs
+            for group in optimizer.param_groups:
+                warm = min(1.0, (progress + 1e-3) / 0.03)
+                group["lr"] = schedule.learning_rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+            rows = order[start : start + schedule.batch_size]
+            pairs = [augment(samples.images[i], samples.masks[i], rng) for i in rows]
+            images = torch.from_numpy(np.stack([p[0] for p in pairs]))[:, None]
+            masks = torch.from_numpy(np.stack([p[1] for p in pairs]).astype(np.int64))
+            views = torch.from_numpy(samples.views[rows])
+            truth = torch.from_numpy(samples.conditions[rows])
+
+            # bf16 halves the time on CPUs that have it; weights, losses and the optimizer stay fp32.
+            with torch.autocast("cpu", torch.bfloat16):
+                output = model(images)
+            output = type(output)(*(part.float() for part in output))
+            logits = mask_segmentation_logits(output.segmentation, views)
+            judged = permitted[views - 1].float()
+            bce = F.binary_cross_entropy_with_logits(output.conditions, truth, pos_weight=pos_weight, reduction="none")
+            loss = (
+                F.cross_entropy(logits, masks)
+                + _dice_loss(logits.softmax(1), masks)
+                + 0.3 * (bce * judged).sum() / judged.sum()
+                + 0.2 * F.cross_entropy(output.views, views - 1)
+            )
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            average.update_parameters(model)
+            losses.append(float(loss.detach()))
+        score = _validation_dice(average.module, validation)
+        minutes = (time.monotonic() - began) / 60
+        logger.info("epoch %d, %.1f min: loss %.3f, validation DSC %.3f", epoch + 1, minutes, np.mean(losses), score)
+    return average.module.eval()
+
+
+def _dice_loss(probabilities: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """Soft Dice over the structures of each frame that its mask holds, (B, 15, H, W) against (B, H, W)."""
+    from monai.losses import DiceLoss
+    from monai.networks.utils import one_hot
+
+    truth = one_hot(masks[:, None], N_LABELS)
+    per_class = DiceLoss(include_background=False, reduction="none", smooth_nr=1.0, smooth_dr=1.0)(probabilities, truth)
+    present = truth[:, 1:].flatten(2).any(-1).float()
+    return (per_class.flatten(1) * present).sum() / present.sum().clamp(min=1)
+
+
+def _validation_dice(model: torch.nn.Module, samples: Samples, batch_size: int = 16) -> float:
+    """Mean DSC over frames and present structures, at the network's size."""
+    import torch
+    from FetalEchoSegLib.networks.masking import mask_segmentation_logits
+
+    model.eval()
+    scores = []
+    with torch.inference_mode():
+        for start in range(0, len(samples), batch_size):
+            part = slice(start, start + batch_size)
+            images = torch.from_numpy(samples.images[part].astype(np.float32) / 255)[:, None]
+            views = torch.from_numpy(samples.views[part])
+            found = mask_segmentation_logits(model(images).segmentation, views).argmax(1).numpy()
+            for labels, truth in zip(found, samples.masks[part], strict=True):
+                for value in np.union1d(np.unique(labels), np.unique(truth)):
+                    if value:
+                        overlap = np.sum((labels == value) & (truth == value))
+                        scores.append(2 * overlap / (np.sum(labels == value) + np.sum(truth == value)))
+    return float(np.mean(scores))
+
+
+def predict_conditions(model: torch.nn.Module, samples: Samples, batch_size: int = 16) -> np.ndarray:
+    """(N, 7) probabilities of the conditions, frame by frame."""
+    import torch
+
+    model.eval()
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(samples), batch_size):
+            images = torch.from_numpy(samples.images[start : start + batch_size].astype(np.float32) / 255)[:, None]
+            parts.append(model(images).conditions.sigmoid().numpy())
+    return np.concatenate(parts)
+
+
+def fit_thresholds(
+    probabilities: np.ndarray, truth: np.ndarray, views: np.ndarray, seed: int = 0, resamples: int = 200
+) -> list[ConditionThreshold]:
+    """Thresholds of the seven conditions, each from the frames whose view can show it.
+
+    The threshold has the best F1; the band from low to high, in which the software abstains, is the 80 % bootstrap
+    interval of that threshold: where another validation part would have decided otherwise, none is decided.
+    """
+    from FetalEchoSegLib.conditions import ConditionThreshold
+
+    rng = np.random.default_rng(seed)
+    fitted = []
+    for condition in Condition:
+        rows = np.flatnonzero(condition_table()[views - 1, condition])
+        p, t = probabilities[rows, condition], truth[rows, condition] > 0.5
+        best = _best_threshold(p, t)
+        draws = [_best_threshold(p[i], t[i]) for i in rng.integers(0, len(p), (resamples, len(p)))]
+        low, high = np.quantile(draws, [0.1, 0.9])
+        fitted.append(ConditionThreshold(best, min(float(low), best), max(float(high), best)))
+    return fitted
+
+
+def _best_threshold(probabilities: np.ndarray, truth: np.ndarray) -> float:
+    """Threshold with the best F1, midway between neighbouring scores; 0.5 without positives."""
+    if not truth.any():
+        return 0.5
+    order = np.argsort(-probabilities, kind="stable")
+    hits = np.cumsum(truth[order])
+    f1 = 2 * hits / (np.arange(1, len(order) + 1) + truth.sum())
+    last = int(f1.argmax())
+    upper = probabilities[order[last]]
+    lower = probabilities[order[last + 1]] if last + 1 < len(order) else 0.0
+    return float((upper + lower) / 2)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Frames in each part of the data set."""
+
+    labelled: int = 2400
+    validation: int = 400
+    test_same: int = 400
+    test_new: int = 400
+
+
+def make_demo_model(out: Path, work: Path, schedule: Schedule, parts: Parts) -> Bundle:
+    """The whole recipe: data set and weights in ``work`` (reused when they are there), bundle in ``out``.
+
+    Thresholds come from the validation part, figures from the two test parts, through the same code that users run.
+    """
+    import torch
+    from FetalEchoSegLib.bundle import save_bundle
+    from FetalEchoSegLib.bundle_card import Card
+    from FetalEchoSegLib.networks.echocare import EchoCare, EchoCareConfig
+
+    dataset, weights = work / "dataset", work / "network.pt"
+    make_dataset(dataset, schedule.seed, parts)
+    config = EchoCareConfig.tiny()
+    validation = load_samples(dataset, VALID, config.image_size)
+    if not weights.exists():
+        network = train(load_samples(dataset, TRAIN_LABELED, config.image_size), validation, schedule)
+        torch.save(network.state_dict(), weights)
+    network = EchoCare(config)
+    network.load_state_dict(torch.load(weights, weights_only=True))
+
+    thresholds = fit_thresholds(predict_conditions(network, validation), validation.conditions, validation.views)
+    card = Card.new(
+        "demo-tiny",
+        "1",
+        config,
+        "Apache-2.0",
+        thresholds,
+        description="Tiny EchoCare network for trying FetalEcho out. " + NOTICE,
+        notice=NOTICE,
+        calibration=(
+            f"best F1 per condition on {len(validation)} phantom frames that were not trained on; "
+            "abstain band: 80 % bootstrap interval of that threshold"
+        ),
+        training={
+            "data": f"{parts.labelled} labelled frames of the FetalEcho phantom, no patient data",
+            "command": "python -m FetalEchoTrainLib.demo_model",
+            "method": "supervised: cross-entropy, Dice, binary cross-entropy of conditions, cross-entropy of views",
+            "epochs": schedule.epochs,
+            "seed": schedule.seed,
+        },
+    )
+    draft = save_bundle(work / "draft", card, network.state_dict(), storage="fp16")
+    metrics = {
+        "same devices": measure(draft, dataset, "test_same.json", work / "predictions_same"),
+        "new devices": measure(draft, dataset, "test_new.json", work / "predictions_new"),
+    }
+    return save_bundle(out, card.model_copy(update={"metrics": metrics}), network.state_dict(), storage="fp16")
+
+
+def make_dataset(dataset: Path, seed: int, parts: Parts) -> None:
+    """Phantom frames in FETUS layout, unless ``dataset`` is complete already.
+
+    Two frames of each fetus, and every condition in one of five: at the true prevalence a set of this size would hold
+    a handful of positives.
+    """
+    from FetalEchoSegLib.phantom.dataset import write_dataset
+
+    if (dataset / "test_new.json").exists():
+        return
+    logger.info("making the data set in %s", dataset)
+    write_dataset(
+        dataset,
+        labelled=parts.labelled,
+        unlabelled=0,
+        validation=parts.validation,
+        test_same=parts.test_same,
+        test_new=parts.test_new,
+        seed=seed,
+        frames_per_case=2,
+        training_prevalence=dict.fromkeys(Condition, 0.2),
+    )
+
+
+def measure(bundle: Bundle, dataset: Path, list_name: str, predictions: Path) -> dict[str, object]:
+    """Run ``bundle`` on one part as a user would, and evaluate as the challenge does."""
+    from FetalEchoSegLib.evaluation import evaluate
+    from FetalEchoSegLib.fetus_layout import read_list
+    from FetalEchoSegLib.segmentation import Segmenter
+    from FetalEchoSegLib.submission import write_submission
+
+    images = [entry.image for entry in read_list(dataset / list_name)]
+    write_submission(Segmenter(bundle, device="cpu", precision="fp32"), dataset, predictions, images)
+    found = evaluate(predictions, dataset, list_file=dataset / list_name)
+    table = found.to_dict()
+    return {
+        "frames": len(images),
+        "DSC": round(table["dice"], 2),
+        "NSD (2 px)": round(table["nsd"], 2),
+        "macro-F1": round(table["macro_f1"], 3),
+        "DSC by structure": _named(table["structures"], table["dice_class"], 1),
+        "NSD by structure": _named(table["structures"], table["nsd_class"], 1),
+        "F1 by condition": _named(table["conditions"], table["f1_class"], 2),
+    }
+
+
+def _named(names: Sequence[str], values: Sequence[float], digits: int) -> dict[str, float]:
+    return {name: round(float(value), digits) for name, value in zip(names, values, strict=True)}
+
+
+def main() -> None:
+    """Command line; see the module's description."""
+    parser = argparse.ArgumentParser(description="Train the demo bundle on the phantom.")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the bundle")
+    parser.add_argument("--work", type=Path, required=True, help="folder for the data set, weights and predictions")
+    parser.add_argument("--epochs", type=int, default=Schedule.epochs)
+    parser.add_argument("--labelled", type=int, default=Parts.labelled, help="training frames")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    bundle = make_demo_model(
+        options.out, options.work, Schedule(epochs=options.epochs), Parts(labelled=options.labelled)
+    )
+    logger.info("%s\n%s", bundle, bundle.card.metrics)
+
+
+if __name__ == "__main__":
+    main()
