@@ -1,0 +1,193 @@
+"""The card of a bundle: everything a model says about itself, as ``bundle.yaml`` stores it. Imports no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from .anatomy import Condition, Structure, View
+from .conditions import UNCALIBRATED, ConditionThreshold
+from .errors import UnusableBundle
+from .networks.configuration import ARCHITECTURE, EchoCareConfig
+
+FORMAT_VERSION = 1
+CARD_FILE = "bundle.yaml"
+WEIGHTS_FILE = "model.safetensors"
+_MAX_CARD_BYTES = 1 << 20
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Architecture(_Strict):
+    """Which network the weights belong to, and its sizes."""
+
+    name: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _known(self) -> Architecture:
+        if self.name != ARCHITECTURE:
+            raise ValueError(f"the architecture '{self.name}' is unknown to this version of FetalEcho")
+        self.config  # noqa: B018 - impossible sizes are refused here
+        return self
+
+    @property
+    def config(self) -> EchoCareConfig:
+        """Sizes of the network."""
+        return EchoCareConfig.from_dict(self.arguments)
+
+    @property
+    def n_views(self) -> int:
+        """View logits; 0 when the network cannot tell the view."""
+        return self.config.n_views
+
+    @classmethod
+    def of(cls, config: EchoCareConfig) -> Architecture:
+        """The card's entry for a network of these sizes."""
+        return cls(name=ARCHITECTURE, arguments=config.to_dict())
+
+
+class Preprocessing(_Strict):
+    """What happens to a frame before the network sees it (see ``preprocessing.network_input``)."""
+
+    color: Literal["gray"] = "gray"
+    size: int = Field(gt=0)
+    resize: Literal["letterbox to a square, area average down, bilinear up"] = (
+        "letterbox to a square, area average down, bilinear up"
+    )
+    normalization: Literal["divide by 255"] = "divide by 255"
+
+
+class ConditionEntry(_Strict):
+    """Threshold and abstain band of one condition, in probability."""
+
+    name: str
+    threshold: float
+    low: float
+    high: float
+
+
+class Card(_Strict):
+    """A bundle's card.
+
+    conditions   one entry per condition, in the order of ``anatomy.Condition``
+    calibration  how the thresholds were found and on which data, "" if they never were
+    training     where the weights come from: free table (data, command, seed, duration, commit)
+    metrics      what was measured, on which data: free table
+    notice       a sentence that is shown with every result, "" if none
+    sha256       of the weights file, filled in by ``save_bundle``
+    """
+
+    format_version: int = FORMAT_VERSION
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    version: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+_-]{0,31}$")
+    description: str = ""
+    architecture: Architecture
+    preprocessing: Preprocessing
+    structures: list[str] = Field(default_factory=lambda: [s.info.short for s in Structure])
+    views: list[str] = Field(default_factory=lambda: [v.short for v in View])
+    conditions: list[ConditionEntry] = Field(default_factory=lambda: condition_entries([UNCALIBRATED] * len(Condition)))
+    calibration: str = ""
+    training: dict[str, Any] = Field(default_factory=dict)
+    metrics: dict[str, Any] = Field(default_factory=dict)
+    licence: str
+    notice: str = ""
+    sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+
+    @field_validator("structures")
+    @classmethod
+    def _our_structures(cls, value: list[str]) -> list[str]:
+        return _exactly(value, [s.info.short for s in Structure], "structures")
+
+    @field_validator("views")
+    @classmethod
+    def _our_views(cls, value: list[str]) -> list[str]:
+        return _exactly(value, [v.short for v in View], "views")
+
+    @field_validator("conditions")
+    @classmethod
+    def _our_conditions(cls, value: list[ConditionEntry]) -> list[ConditionEntry]:
+        _exactly([entry.name for entry in value], [c.short for c in Condition], "conditions")
+        for entry in value:
+            ConditionThreshold(entry.threshold, entry.low, entry.high)
+        return value
+
+    @property
+    def thresholds(self) -> tuple[ConditionThreshold, ...]:
+        """Seven thresholds in the order of ``anatomy.Condition``."""
+        return tuple(ConditionThreshold(c.threshold, c.low, c.high) for c in self.conditions)
+
+    def to_yaml(self) -> str:
+        """The text of ``bundle.yaml``."""
+        return yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True, width=120)
+
+    @classmethod
+    def new(
+        cls,
+        name: str,
+        version: str,
+        config: EchoCareConfig,
+        licence: str,
+        thresholds: list[ConditionThreshold] | None = None,
+        **more: Any,
+    ) -> Card:
+        """Card of a network of these sizes; ``more`` holds any other field."""
+        if thresholds is not None:
+            more["conditions"] = condition_entries(thresholds)
+        return cls(
+            name=name,
+            version=version,
+            architecture=Architecture.of(config),
+            preprocessing=Preprocessing(size=config.image_size),
+            licence=licence,
+            **more,
+        )
+
+
+def condition_entries(thresholds: list[ConditionThreshold]) -> list[ConditionEntry]:
+    """The card's rows for seven thresholds in the order of ``anatomy.Condition``."""
+    return [
+        ConditionEntry(name=c.short, threshold=t.threshold, low=t.low, high=t.high)
+        for c, t in zip(Condition, thresholds, strict=True)
+    ]
+
+
+def read_card(folder: Path) -> Card:
+    """The card in a bundle's folder; raises UnusableBundle in one sentence."""
+    path = folder / CARD_FILE
+    try:
+        if path.stat().st_size > _MAX_CARD_BYTES:
+            raise UnusableBundle(f"{path} is too large for a model card: this is not a FetalEcho bundle.")
+        table = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UnusableBundle(f"{folder} is not a model bundle: it has no {CARD_FILE}.") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        raise UnusableBundle(f"{path} cannot be read ({_first_line(error)}): copy the bundle again.") from error
+    version = table.get("format_version") if isinstance(table, dict) else None
+    if version != FORMAT_VERSION:
+        found = "no format version" if version is None else f"format version {str(version)[:20]!r}"
+        raise UnusableBundle(
+            f"{path} has {found}, but this FetalEcho reads version {FORMAT_VERSION}: update FetalEcho or the bundle."
+        )
+    try:
+        return Card.model_validate(table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise UnusableBundle(f"{path} is not a valid model card: {place}: {message}.") from error
+
+
+def _exactly(value: list[str], expected: list[str], what: str) -> list[str]:
+    if value != expected:
+        raise ValueError(f"{what} must be {', '.join(expected)} in this order")
+    return value
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

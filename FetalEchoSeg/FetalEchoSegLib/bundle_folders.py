@@ -1,0 +1,69 @@
+"""Where bundles live on disk, and how one gets there as a whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import UnwritableOutput
+from .resources import resource_folders
+
+
+def user_bundle_folder() -> Path:
+    """Where installed models go: ``FETALECHO_MODELS`` if set, else the user's data folder of the platform."""
+    chosen = os.environ.get("FETALECHO_MODELS")
+    if chosen:
+        return Path(chosen)
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return base / "FetalEcho" / "Models"
+
+
+def bundle_folders() -> list[Path]:
+    """Folders that hold bundles; the user's come first and win over a shipped one of the same name."""
+    return [user_bundle_folder(), *(folder / "Models" for folder in resource_folders())]
+
+
+@contextmanager
+def place_bundle(folder: Path) -> Iterator[Path]:
+    """Give an empty temporary folder beside ``folder`` and move it there when the block ends without an error.
+
+    An earlier bundle at ``folder`` stays until then, and comes back if the move fails. Raises UnwritableOutput.
+    """
+    temporary = folder.with_name(f".partial-{os.getpid()}-{folder.name}")
+    earlier = folder.with_name(f".earlier-{os.getpid()}-{folder.name}")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        yield temporary
+        if folder.exists():
+            folder.replace(earlier)
+        try:
+            temporary.replace(folder)
+        except OSError:
+            if earlier.exists():
+                earlier.replace(folder)
+            raise
+    except OSError as error:
+        raise UnwritableOutput(f"Cannot write the model to {folder}: {_reason(error)}.") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(earlier, ignore_errors=True)
+
+
+def _reason(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full; free some space or choose another folder"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "you have no permission to write there; choose another folder"
+    return error.strerror or str(error)
