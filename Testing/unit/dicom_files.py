@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -212,7 +213,7 @@ def _encapsulated(codes, fragments_per_frame, offset_table):
         code += b"\0" * (len(code) % 2)
         offsets.append(position)
         edges = [2 * (len(code) * k // fragments_per_frame // 2) for k in range(fragments_per_frame)] + [len(code)]
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in pairwise(edges):
             items.append(_item(code[start:end]))
             position += len(items[-1])
     table = np.array(offsets, dtype="<u4").tobytes() if offset_table else b""

@@ -63,11 +63,15 @@ class Opened:
 
 
 @contextmanager
-def guarded(path: Path, expected: str, advice: str = "export or copy it again") -> Iterator[None]:
+def guarded(
+    path: Path, expected: str, also: tuple[type[Exception], ...] = (), advice: str = "export or copy it again"
+) -> Iterator[None]:
     """Turn whatever a file library raises on damaged bytes into one UnreadableInput that names the file.
 
+    ``also`` are exceptions of that library which derive from none of the usual ones.
     Library warnings are muted: what matters to the user is in the clip's notes.
     """
+    damage: tuple[type[Exception], ...] = (*DAMAGE, *also)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -78,10 +82,9 @@ def guarded(path: Path, expected: str, advice: str = "export or copy it again") 
         raise UnreadableInput(f"{path}: there is no such file or folder; check the path.") from error
     except MemoryError as error:
         raise UnreadableInput(f"{path}: {expected} does not fit in memory; cut the clip or use more memory.") from error
-    except DAMAGE as error:
-        reason = str(error).strip().splitlines()
-        text = f" ({reason[0][:160]})" if reason and reason[0] else f" ({type(error).__name__})"
-        raise UnreadableInput(f"{path}: {expected} cannot be read, the file is damaged{text}; {advice}.") from error
+    except damage as error:
+        # The library's text stays in the chain of causes: it may quote bytes of the file, a patient's name among them.
+        raise UnreadableInput(f"{path}: {expected} cannot be read, the file is damaged; {advice}.") from error
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,8 @@ def size_notes(shape: tuple[int, ...]) -> tuple[str, ...]:
 
 def frame_error(path: Path, index: int, count: int, reason: str) -> UnreadableInput:
     """The error for one damaged frame; frames are counted from 1 for people."""
-    reason = reason.strip().splitlines()[0][:160] if reason.strip() else "no reason given"
+    lines = "".join(c if c.isprintable() else " " for c in reason.strip().partition("\n")[0])
+    reason = lines.rstrip(" :.")[:160] or "no reason given"
     which = f"frame {index + 1} of {count}" if count > 1 else "the image"
     return UnreadableInput(f"{path}: {which} is damaged ({reason}); export or copy the file again.")
 
@@ -224,11 +228,6 @@ def natural_order(path: Path) -> tuple[tuple[int, int | str], ...]:
 def ignorable(path: Path) -> bool:
     """Whether a file in a folder is bookkeeping of a system or of a DICOM medium, not an image."""
     return path.name.startswith(".") or path.name.casefold() in ("thumbs.db", "desktop.ini", "dicomdir")
-
-
-def truncated(path: Path) -> UnreadableInput:
-    """The error for a file that is shorter than its header says."""
-    return UnreadableInput(f"{path}: it ends before its declared size; it is truncated, export or copy it again.")
 
 
 def believed_spacing(spacing: tuple[float, float], source: str) -> tuple[tuple[float, float] | None, str]:

@@ -28,7 +28,7 @@ from .dicom_pixels import (
     syntax_name,
 )
 from .dicom_timing import FrameTimes, frame_times
-from .dicom_values import text, value, whole
+from .dicom_values import DICOM_DAMAGE, code, text, value, whole
 
 _ULTRASOUND = {
     "1.2.840.10008.5.1.4.1.1.6.1": "ultrasound image",
@@ -62,7 +62,7 @@ class _Image:
 
     @property
     def series(self) -> str:
-        return text(self.dataset, "SeriesInstanceUID")
+        return code(self.dataset, "SeriesInstanceUID")
 
 
 def open_dicom(path: Path, limit: MemoryLimit) -> Opened:
@@ -148,7 +148,7 @@ def _opened(image: _Image, source: Any, calibration: Calibration, times: FrameTi
         calibration=calibration.reason,
         origin=Origin(
             path=origin,
-            uid=image.series if isinstance(source, _Series) else text(image.dataset, "SOPInstanceUID"),
+            uid=image.series if isinstance(source, _Series) else code(image.dataset, "SOPInstanceUID"),
             patient_hash=hash_patient(text(image.dataset, "PatientID")),
         ),
         notes=(*image.notes, *calibration.notes, *times.notes, *size_notes(source.shape)),
@@ -158,7 +158,7 @@ def _opened(image: _Image, source: Any, calibration: Calibration, times: FrameTi
         ("transfer syntax", syntax_name(image.format.transfer_syntax)),
         ("photometric interpretation", image.format.photometric),
         ("bits", f"{bits} of {image.format.bits_allocated}" if bits != image.format.bits_allocated else str(bits)),
-        ("device", " ".join(filter(None, (text(image.dataset, k) for k in ("Manufacturer", "ManufacturerModelName"))))),
+        ("device", " ".join(filter(None, (code(image.dataset, k) for k in ("Manufacturer", "ManufacturerModelName"))))),
     )
     return Opened(cine, kind, tuple((name, found) for name, found in details if found))
 
@@ -178,7 +178,7 @@ class _Clamped(io.BufferedReader):
 def _open_image(path: Path, limit: MemoryLimit) -> _Image:
     import pydicom
 
-    with guarded(path, "the DICOM header"), _Clamped(path) as file:
+    with guarded(path, "the DICOM header", DICOM_DAMAGE), _Clamped(path) as file:
         # pydicom would inflate the whole file at once, however large it becomes.
         if _DEFLATED.search(file.read(4096)):
             raise UnreadableInput(
@@ -210,8 +210,8 @@ def _open_image(path: Path, limit: MemoryLimit) -> _Image:
 
 def _kind(dataset: Any, path: Path) -> tuple[str, tuple[str, ...]]:
     """What the object is, and a note; raises UnreadableInput for everything that is not ultrasound."""
-    modality = text(dataset, "Modality").upper()
-    sop_class = text(dataset, "SOPClassUID")
+    modality = code(dataset, "Modality").upper()
+    sop_class = code(dataset, "SOPClassUID")
     if modality in ("US", "") and sop_class in _ULTRASOUND:
         return _ULTRASOUND[sop_class], ()
     if modality in _CAPTURE_MODALITIES and (

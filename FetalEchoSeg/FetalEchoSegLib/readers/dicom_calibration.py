@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .common import checked_spacing
-from .dicom_values import items, number, numbers, text, whole
+from .dicom_values import code, items, number, numbers, whole
 
 _TWO_DIMENSIONAL = 1
 _TISSUE, _COLOR_FLOW = 1, 2
@@ -121,7 +121,7 @@ def _from_pixel_spacing(dataset: Any) -> Calibration:
     stated = numbers(dataset, "PixelSpacing")
     if not stated:
         return Calibration(None, "unknown: no ultrasound region in the file")
-    kind = text(dataset, "PixelSpacingCalibrationType").upper()
+    kind = code(dataset, "PixelSpacingCalibrationType").upper()
     if kind not in ("GEOMETRY", "FIDUCIAL"):
         reason = "PixelSpacing without ultrasound regions is not calibrated"
         return Calibration(None, f"unknown: {reason}", (f"No pixel size: {reason}.",))

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import FetalEchoError, MissingDependency, UnreadableInput
-from .common import DAMAGE, frame_error, guarded
+from .common import frame_error, guarded
 from .dicom_fragments import Encoding, PixelData
-from .dicom_values import number, text, value, whole
+from .dicom_values import DICOM_DAMAGE, code, number, value, whole
 
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 _PALETTE = "PALETTE COLOR"
@@ -79,7 +79,7 @@ class PixelFormat:
 
 def pixel_format(dataset: Any, path: Path) -> PixelFormat:
     """Read and check the image pixel module; raises UnreadableInput for what no ultrasound image is stored as."""
-    photometric = text(dataset, "PhotometricInterpretation").upper()
+    photometric = code(dataset, "PhotometricInterpretation").upper()
     transfer_syntax = _transfer_syntax(dataset)
     required = {name: whole(dataset, name) for name in ("Rows", "Columns", "BitsAllocated")}
     missing = [name for name, number_ in required.items() if number_ is None or number_ < 1]
@@ -126,7 +126,7 @@ def pixel_format(dataset: Any, path: Path) -> PixelFormat:
 
 
 def _transfer_syntax(dataset: Any) -> str:
-    stated = text(getattr(dataset, "file_meta", None) or {}, "TransferSyntaxUID")
+    stated = code(getattr(dataset, "file_meta", None) or {}, "TransferSyntaxUID")
     # Files without a meta header are implicit little endian by definition (PS3.10).
     return stated or "1.2.840.10008.1.2"
 
@@ -190,18 +190,18 @@ class DicomFrames:
         self._path = path
         self._format = pixel_format
         self._data = data
-        with guarded(path, "its palette or window"):
+        with guarded(path, "its palette or window", DICOM_DAMAGE):
             self._table = _lookup_table(dataset, pixel_format, path)
 
     def read(self, index: int) -> np.ndarray:
         """Decode frame ``index``: (H, W) or (H, W, 3) uint8; raises UnreadableInput naming a damaged frame."""
-        with guarded(self._path, "the file"):
+        with guarded(self._path, "the file", DICOM_DAMAGE):
             data = self._bytes(index)
             try:
                 frame = _decode(data, self._format, self._data)
             except FetalEchoError:
                 raise
-            except DAMAGE as error:
+            except DICOM_DAMAGE as error:
                 raise frame_error(self._path, index, self.shape[0], str(error)) from error
         stored = (*self.shape[1:3], 3) if self._format.samples == 3 else self.shape[1:3]
         if frame.shape != stored or frame.itemsize * 8 != self._format.bits_allocated:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 import re
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +30,8 @@ from .common import (
     rgb_only,
     size_notes,
     to_eight_bits,
-    truncated,
 )
+from .raw_values import read_values
 
 _TYPES = {
     "i1": ("signed char", "int8", "int8_t"),
@@ -170,44 +169,14 @@ def _looks_like_rgb(header: _Header, axis: int) -> bool:
 def _read_data(path: Path, header: _Header) -> np.ndarray:
     """All values of the file in file order, (N,); decompression stops at the declared size."""
     count = math.prod(header.sizes)
-    size = count * header.dtype.itemsize
     encoding = header.fields.get("encoding", "raw").casefold()
     skip = int(header.fields.get("byte skip", header.fields.get("byteskip", "0")))
     line_skip = int(header.fields.get("line skip", header.fields.get("lineskip", "0")))
     if skip or line_skip:
         raise UnreadableInput(f"{path}: skipped bytes or lines are not supported; save it again as .nrrd.")
-    if encoding == "raw":
-        if path.stat().st_size - header.data_offset < size:
-            raise truncated(path)
-        return np.fromfile(path, dtype=header.dtype, count=count, offset=header.data_offset)
-    if encoding in ("gzip", "gz"):
-        return _inflate(path, header.data_offset, size).view(header.dtype)
+    if encoding in ("raw", "gzip", "gz"):
+        return read_values(path, header.data_offset, header.dtype, count, compressed=encoding != "raw")
     raise UnreadableInput(f"{path}: the encoding '{encoding[:40]}' is not supported; save it raw or gzip-compressed.")
-
-
-def _inflate(path: Path, offset: int, size: int) -> np.ndarray:
-    """``size`` bytes of a gzip stream, (size,) uint8, straight into their final place."""
-    # Deflate cannot expand more than about 1030 times: a declared size beyond that was never compressed here.
-    if size > 1040 * max(1, path.stat().st_size - offset):
-        raise truncated(path)
-    result = np.empty(size, dtype=np.uint8)
-    filled = 0
-    decompressor = zlib.decompressobj(wbits=31)
-    with path.open("rb") as file:
-        file.seek(offset)
-        while filled < size:
-            if decompressor.eof:
-                # Some writers join several gzip members.
-                pending = decompressor.unused_data or file.read(1 << 20)
-                decompressor = zlib.decompressobj(wbits=31)
-            else:
-                pending = decompressor.unconsumed_tail or file.read(1 << 20)
-            if not pending:
-                raise truncated(path)
-            piece = decompressor.decompress(pending, min(size - filled, 1 << 22))
-            result[filled : filled + len(piece)] = np.frombuffer(piece, dtype=np.uint8)
-            filled += len(piece)
-    return result
 
 
 def _quoted(text: str) -> list[str]:
