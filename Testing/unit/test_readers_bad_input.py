@@ -307,7 +307,7 @@ def test_a_truncated_video(tmp_path, name, keep):
     path = write_video(tmp_path / name, moving_clip(), "mpeg4", "yuv420p")
     data = path.read_bytes()
     path.write_bytes(data[: int(keep if keep > 1 else keep * len(data))])
-    if name == "a.mp4" or keep == 20:
+    if name == "a.mp4" or keep != 0.8:
         refused(path, str(path))
     else:
         # An AVI that was cut is still a readable, shorter clip up to its last, damaged frame.

@@ -338,8 +338,8 @@ def test_a_folder_is_read_in_natural_order_and_lazily(tmp_path, monkeypatch):
     (tmp_path / ".DS_Store").write_bytes(b"x")
     (tmp_path / "notes.txt").write_text("not an image")
     decoded = []
-    original = images._decode
-    monkeypatch.setattr(images, "_decode", lambda *a: decoded.append(a[1]) or original(*a))
+    original = images._Decoder.decode
+    monkeypatch.setattr(images._Decoder, "decode", lambda *a: decoded.append(a[1]) or original(*a))
     cine = read_cine(tmp_path)
     cine.frame(11)
     assert decoded == [0, 11]
@@ -367,7 +367,22 @@ def test_the_pages_of_a_tiff_are_frames(tmp_path):
     clip = picture(5)
     first, *rest = [Image.fromarray(frame) for frame in clip]
     first.save(tmp_path / "a.tif", save_all=True, append_images=rest)
-    np.testing.assert_array_equal(read_cine(tmp_path / "a.tif").frames, clip)
+    cine = read_cine(tmp_path / "a.tif")
+    np.testing.assert_array_equal(cine.frame(3), clip[3])
+    np.testing.assert_array_equal(cine.frame(1), clip[1])
+    np.testing.assert_array_equal(cine.frames, clip)
+
+
+def test_a_long_tiff_is_opened_once_not_once_a_page(tmp_path, monkeypatch):
+    from PIL import Image
+
+    first, *rest = [Image.fromarray(frame) for frame in picture(30)]
+    first.save(tmp_path / "a.tif", save_all=True, append_images=rest)
+    opened = []
+    original = Image.open
+    monkeypatch.setattr(Image, "open", lambda *a, **k: opened.append(1) or original(*a, **k))
+    assert len(read_cine(tmp_path / "a.tif").frames) == 30
+    assert len(opened) == 2  # for the header, and to decode
 
 
 def test_sixteen_bit_images_share_one_scale(tmp_path):
@@ -398,14 +413,15 @@ def test_transparency_and_palettes_become_rgb(tmp_path):
     np.testing.assert_array_equal(read_cine(tmp_path / "b.png").frame(0), np.asarray(indexed.convert("RGB")))
 
 
-def test_the_orientation_flag_is_obeyed_and_said(tmp_path):
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_the_orientation_flag_is_obeyed_and_said(tmp_path, suffix):
     from PIL import Image
 
     image = picture(1)[0]
     exif = Image.Exif()
     exif[0x0112] = 6  # turn clockwise by 90 degrees
-    save(tmp_path / "a.png", image, exif=exif)
-    cine = read_cine(tmp_path / "a.png")
+    save(tmp_path / f"a.{suffix}", image, exif=exif)
+    cine = read_cine(tmp_path / f"a.{suffix}")
     np.testing.assert_array_equal(cine.frame(0), np.rot90(image, -1))
     assert any("orientation flag" in note for note in cine.notes)
 

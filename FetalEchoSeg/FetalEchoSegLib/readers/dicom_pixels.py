@@ -28,6 +28,7 @@ _GREY = ("MONOCHROME1", "MONOCHROME2")
 _PALETTE = "PALETTE COLOR"
 _COLOR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT")
 
+_JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
 _RLE = "1.2.840.10008.1.2.5"
 _VIDEO_PREFIX = "1.2.840.10008.1.2.4.10"  # MPEG-2, MPEG-4, HEVC
 # What `pip install` has to bring for each family.
@@ -235,6 +236,10 @@ def _decode(data: bytes, pixel_format: PixelFormat, pixel_data: PixelData) -> np
         _check_stated_size(data, pixel_format)
         if pixel_format.transfer_syntax == _RLE:
             _check_rle(data, pixel_format)
+        if pixel_format.transfer_syntax == _JPEG_BASELINE and pixel_format.bits_stored == 8:
+            frame = _decode_baseline(data, pixel_format)
+            if frame is not None:
+                return frame
     # A data set of one frame is the one way to decode a frame that pydicom 2.4 and 3 share.
     one = Dataset()
     one.file_meta = FileMetaDataset()
@@ -263,6 +268,26 @@ def _decode(data: bytes, pixel_format: PixelFormat, pixel_data: PixelData) -> np
 
         frame = convert_color_space(frame, "YBR_FULL", "RGB")
     return frame
+
+
+def _decode_baseline(data: bytes, pixel_format: PixelFormat) -> np.ndarray | None:
+    """A JPEG cine's frame straight through Pillow, about three times faster than pydicom; None where pydicom must judge.
+
+    Pillow takes three components for YCbCr unless the stream says otherwise; only where stream and header agree on
+    that, both ways give the same picture.
+    """
+    import io
+
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+        if pixel_format.samples == 1:
+            return np.asarray(image) if image.mode == "L" else None
+        stated_rgb = [layer[0] for layer in getattr(image, "layer", [])] == [ord(c) for c in "RGB"]
+        is_ybr = image.info.get("adobe_transform", 1) == 1 and not stated_rgb
+        if pixel_format.photometric in ("YBR_FULL", "YBR_FULL_422") and image.mode == "RGB" and is_ybr:
+            return np.asarray(image)
+    return None
 
 
 def _pydicom_major(module: Any) -> int:

@@ -6,9 +6,11 @@ An orientation flag (EXIF) is obeyed, because left and right carry the diagnosis
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -46,6 +48,52 @@ class _Page:
         return self.mode in _GREY_MODES or self.is_wide
 
 
+class _Decoder:
+    """Decodes pages; keeps the last file of several pages open, because every opening walks through all before."""
+
+    def __init__(self, pages: list[_Page]) -> None:
+        self._pages = pages
+        self._paths = Counter(page.path for page in pages)
+        self._open: tuple[Path, Any] | None = None
+        self._lock = Lock()
+
+    def decode(self, index: int, convert: Callable[[Any], np.ndarray]) -> np.ndarray:
+        """Pixels of image ``index`` through ``convert``; raises UnreadableInput naming a damaged one."""
+        from PIL import Image, ImageOps
+
+        page, count = self._pages[index], len(self._pages)
+        with self._lock, guarded(page.path, "the image"):
+            keep = False
+            try:
+                image = self._image(page)
+                image.seek(page.page)
+                pixels = convert(ImageOps.exif_transpose(image) if page.oriented else image)
+                keep = self._paths[page.path] > 1 and index < count - 1
+            except (FileNotFoundError, PermissionError):
+                raise
+            except (*DAMAGE, Image.DecompressionBombError) as error:
+                raise frame_error(page.path, index, count, str(error)) from error
+            finally:
+                if not keep:
+                    self._close()
+        if pixels.shape[:2] != (page.height, page.width):
+            raise frame_error(page.path, index, count, "its size changed since it was opened")
+        return pixels
+
+    def _image(self, page: _Page) -> Any:
+        from PIL import Image
+
+        if self._open is None or self._open[0] != page.path:
+            self._close()
+            self._open = page.path, Image.open(page.path, formats=_FORMATS)
+        return self._open[1]
+
+    def _close(self) -> None:
+        if self._open is not None:
+            self._open[1].close()
+        self._open = None
+
+
 class ImageFrames:
     """8-bit images decoded one at a time.
 
@@ -56,12 +104,12 @@ class ImageFrames:
         first = pages[0]
         grey = all(page.is_gray for page in pages)
         self.shape = (len(pages), first.height, first.width) + (() if grey else (3,))
-        self._pages = pages
+        self._decoder = _Decoder(pages)
         self._mode = "L" if grey else "RGB"
 
     def read(self, index: int) -> np.ndarray:
         """Decode image ``index``, (H, W) or (H, W, 3) uint8; raises UnreadableInput naming a damaged one."""
-        return _decode(self._pages[index], index, len(self._pages), lambda image: np.asarray(image.convert(self._mode)))
+        return self._decoder.decode(index, lambda image: np.asarray(image.convert(self._mode)))
 
 
 def open_images(paths: list[Path], origin: Path, limit: MemoryLimit) -> Opened:
@@ -137,28 +185,13 @@ def _page(image: Any, path: Path, number: int) -> _Page:
     has_header_flag = image.format != "PNG" or "exif" in image.info
     orientation = image.getexif().get(_ORIENTATION, 1) if has_header_flag else 1
     width, height = image.size
+    if image.format == "TIFF":
+        # Some versions of Pillow turn the size of a TIFF themselves; these are the stored sides.
+        width, height = int(image.tag_v2[256]), int(image.tag_v2[257])
     if orientation in _TURNED:
         width, height = height, width
     name = {"MPO": "JPEG"}.get(image.format, image.format)
     return _Page(path, number, height, width, image.mode, name, orientation in range(2, 9))
-
-
-def _decode(page: _Page, index: int, count: int, convert: Callable[[Any], np.ndarray]) -> np.ndarray:
-    from PIL import Image, ImageOps
-
-    with guarded(page.path, "the image"):
-        try:
-            with Image.open(page.path, formats=_FORMATS) as image:
-                if page.page:
-                    image.seek(page.page)
-                pixels = convert(ImageOps.exif_transpose(image) if page.oriented else image)
-        except (FileNotFoundError, PermissionError):
-            raise
-        except (*DAMAGE, Image.DecompressionBombError) as error:
-            raise frame_error(page.path, index, count, str(error)) from error
-    if pixels.shape[:2] != (page.height, page.width):
-        raise frame_error(page.path, index, count, "its size changed since it was opened")
-    return pixels
 
 
 def _read_wide(pages: list[_Page], origin: Path, limit: MemoryLimit) -> tuple[FrameSource, str]:
@@ -168,7 +201,8 @@ def _read_wide(pages: list[_Page], origin: Path, limit: MemoryLimit) -> tuple[Fr
     dtype = np.dtype(np.float32 if any(page.mode == "F" for page in pages) else np.int32)
     limit.check(origin, shape, dtype.itemsize + 1)
     values = np.empty(shape, dtype=dtype)
-    for index, page in enumerate(pages):
-        values[index] = _decode(page, index, len(pages), np.asarray)
+    decoder = _Decoder(pages)
+    for index in range(len(pages)):
+        values[index] = decoder.decode(index, np.asarray)
     frames, note = to_eight_bits(values, origin)
     return ArraySource(frames), note.replace("int32", "16-bit") if note else ""

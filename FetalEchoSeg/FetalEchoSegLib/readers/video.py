@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ class VideoFrames:
         self._pts = frame_pts
         self._keys = keys
         self._next = 0
+        self._lock = Lock()
         self._decoder: Iterator[Any] | None = None
         self._container: Any = None
 
@@ -50,7 +52,7 @@ class VideoFrames:
         """Decode frame ``index``, (H, W) or (H, W, 3) uint8; raises UnreadableInput naming a damaged one."""
         import av
 
-        with guarded(self._path, "the video"):
+        with self._lock, guarded(self._path, "the video"):
             try:
                 frame = self._advance(index)
             except (av.FFmpegError, *DAMAGE) as error:
@@ -118,7 +120,7 @@ def open_video(path: Path, limit: MemoryLimit) -> Opened:
                 rate = float(stream.average_rate) if stream.average_rate else 0.0
                 codec = context.name
         except av.FFmpegError as error:
-            raise UnreadableInput(f"{path}: it is no readable video ({error}); export or copy it again.") from error
+            raise UnreadableInput(f"{path}: it is no readable video; export or copy it again.") from error
         shape = (len(pts), height, width) + (() if is_gray else (3,))
         limit.check(path, shape)
         times = (np.array(pts, dtype=np.float64) - pts[0]) * base
