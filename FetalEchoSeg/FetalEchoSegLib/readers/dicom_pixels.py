@@ -271,7 +271,7 @@ def _decode(data: bytes, pixel_format: PixelFormat, pixel_data: PixelData) -> np
 
 
 def _decode_baseline(data: bytes, pixel_format: PixelFormat) -> np.ndarray | None:
-    """A JPEG cine's frame straight through Pillow, about three times faster than pydicom; None where pydicom must judge.
+    """A JPEG frame straight through Pillow, about three times faster than pydicom; None where pydicom must judge.
 
     Pillow takes three components for YCbCr unless the stream says otherwise; only where stream and header agree on
     that, both ways give the same picture.
