@@ -14,7 +14,16 @@ import vtk
 from ..anatomy import STRUCTURES
 from ..errors import InvalidRequest, UnreadableInput, UnwritableOutput
 from ..output_files import replacing
-from .cine_nodes import CALIBRATED, CALIBRATION, PATIENT_HASH, TIMING, VIEW, frameMatrix, imageFromArray
+from .cine_nodes import (
+    CALIBRATED,
+    CALIBRATION,
+    PATIENT_HASH,
+    TIMING,
+    VIEW,
+    cineSequence,
+    frameMatrix,
+    imageFromArray,
+)
 from .headless import collectedVtkErrors
 from .segmentation_nodes import (
     CINE_REFERENCE,
@@ -79,6 +88,24 @@ def openScene(path: Path | str, clear: bool = True) -> None:
         shareProxies(browser)
 
 
+def saveCine(path: Path | str, node: Any) -> Path:
+    """Save the frames of a clip as a sequence of volumes; returns the path.
+
+    path  ends in .seq.nrrd
+    node  the clip's sequence or its browser
+    The header also holds what FetalEcho knows of the clip (calibration, timing, view, notes). Times are indexed as in
+    ``saveMasks``. Raises InvalidRequest and UnwritableOutput.
+    """
+    sequence = cineSequence(node)
+    items = [sequence.GetNthDataNode(index) for index in range(sequence.GetNumberOfDataNodes())]
+    template = items[0].CreateNodeInstance()
+    template.CopyOrientation(items[0])
+    copy = _sequenceForFile(sequence, template, [item.GetImageData() for item in items])
+    for name in sequence.GetAttributeNames():
+        copy.SetAttribute(name, sequence.GetAttribute(name))
+    return _writeSequence(path, copy)
+
+
 def saveMasks(path: Path | str, node: Any) -> Path:
     """Save the masks of a clip, as they are now, as a sequence of label maps; returns the path.
 
@@ -89,11 +116,50 @@ def saveMasks(path: Path | str, node: Any) -> Path:
     index values closer than 0.001 for the same when it reads the file.
     Raises InvalidRequest and UnwritableOutput.
     """
+    masks = maskSequence(node)
+    cine = masks.GetNodeReference(CINE_REFERENCE)
+    template = slicer.vtkMRMLLabelMapVolumeNode()
+    if cine is None:
+        template.SetIJKToRASMatrix(frameMatrix(None))
+    else:
+        template.CopyOrientation(cine.GetNthDataNode(0))
+    sequence = _sequenceForFile(
+        masks, template, [imageFromArray(frame) for frame in labelsFromSegmentationSequence(masks)]
+    )
+    for index in range(sequence.GetNumberOfDataNodes()):
+        sequence.GetNthDataNode(index).SetAttribute(_FRAME_DRAWN_BY, drawnBy(masks, index))
+    classes = {str(int(structure)): info.title for structure, info in STRUCTURES.items()}
+    sequence.SetAttribute(CLASSES, json.dumps(classes))
+    for node, names in ((cine, (CALIBRATED, CALIBRATION, TIMING, VIEW, PATIENT_HASH)), (masks, (PREDICTION,))):
+        for name in names:
+            if node is not None and node.GetAttribute(name):
+                sequence.SetAttribute(name, node.GetAttribute(name))
+    return _writeSequence(path, sequence)
+
+
+def _sequenceForFile(source: Any, template: Any, images: list[Any]) -> Any:
+    """A sequence with the index of ``source`` and an item of ``template`` for each image, outside the scene.
+
+    Items share the images' pixels.
+    """
+    sequence = slicer.vtkMRMLSequenceNode()
+    sequence.SetIndexName(source.GetIndexName())
+    sequence.SetIndexUnit(source.GetIndexUnit())
+    indexValues = [source.GetNthIndexValue(index) for index in range(len(images))]
+    isDense = source.GetNumericIndexValueTolerance() < sequence.GetNumericIndexValueTolerance()
+    if source.GetIndexUnit() == "s" and isDense:
+        sequence.SetIndexUnit("ms")
+        indexValues = [f"{float(value) * 1000:.3f}" for value in indexValues]
+    for index, (indexValue, image) in enumerate(zip(indexValues, images, strict=True)):
+        sequence.SetDataNodeAtValue(template, indexValue)
+        sequence.GetNthDataNode(index).SetAndObserveImageData(image)
+    return sequence
+
+
+def _writeSequence(path: Path | str, sequence: Any) -> Path:
     path = Path(path)
     if not path.name.lower().endswith(".seq.nrrd"):
-        raise InvalidRequest(f"masks are saved as .seq.nrrd files: give '{path.name}' that ending")
-    masks = maskSequence(node)
-    sequence = _labelmapSequence(masks)
+        raise InvalidRequest(f"sequences are saved as .seq.nrrd files: give '{path.name}' that ending")
     with replacing(path) as temporary:
         temporary.touch()  # says by itself why a folder cannot be written
         storage = slicer.vtkMRMLVolumeSequenceStorageNode()
@@ -104,38 +170,6 @@ def saveMasks(path: Path | str, node: Any) -> Path:
         if not written or errors:
             raise UnwritableOutput(f"Cannot write {path}: {'; '.join(errors) or 'the disk may be full'}.")
     return path
-
-
-def _labelmapSequence(masks: Any) -> Any:
-    labels = labelsFromSegmentationSequence(masks)
-    cine = masks.GetNodeReference(CINE_REFERENCE)
-    sequence = slicer.vtkMRMLSequenceNode()
-    sequence.SetIndexName(masks.GetIndexName())
-    sequence.SetIndexUnit(masks.GetIndexUnit())
-    indexValues = [masks.GetNthIndexValue(index) for index in range(len(labels))]
-    isDense = masks.GetNumericIndexValueTolerance() < sequence.GetNumericIndexValueTolerance()
-    if masks.GetIndexUnit() == "s" and isDense:
-        sequence.SetIndexUnit("ms")
-        indexValues = [f"{float(value) * 1000:.3f}" for value in indexValues]
-    classes = {str(int(structure)): info.title for structure, info in STRUCTURES.items()}
-    sequence.SetAttribute(CLASSES, json.dumps(classes))
-    if cine is not None:
-        for name in (CALIBRATED, CALIBRATION, TIMING, VIEW, PATIENT_HASH):
-            if cine.GetAttribute(name):
-                sequence.SetAttribute(name, cine.GetAttribute(name))
-    if masks.GetAttribute(PREDICTION):
-        sequence.SetAttribute(PREDICTION, masks.GetAttribute(PREDICTION))
-    template = slicer.vtkMRMLLabelMapVolumeNode()
-    if cine is None:
-        template.SetIJKToRASMatrix(frameMatrix(None))
-    else:
-        template.CopyOrientation(cine.GetNthDataNode(0))
-    for index, indexValue in enumerate(indexValues):
-        sequence.SetDataNodeAtValue(template, indexValue)
-        item = sequence.GetNthDataNode(index)
-        item.SetAndObserveImageData(imageFromArray(labels[index]))
-        item.SetAttribute(_FRAME_DRAWN_BY, drawnBy(masks, index))
-    return sequence
 
 
 def _isWholeZip(path: Path, needsScene: bool = False) -> bool:
