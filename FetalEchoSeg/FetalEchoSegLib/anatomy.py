@@ -156,9 +156,7 @@ STRUCTURES: dict[Structure, StructureInfo] = {
     Structure.SUPERIOR_VENA_CAVA: _structure(
         "SVC", "Superior vena cava", "SuperiorVenaCava", (130, 110, 220), "48345005", "Superior vena cava"
     ),
-    Structure.AORTIC_ARCH: _structure(
-        "Arch", "Aortic arch", "AorticArch", (245, 120, 40), "57034009", "Aortic arch"
-    ),
+    Structure.AORTIC_ARCH: _structure("Arch", "Aortic arch", "AorticArch", (245, 120, 40), "57034009", "Aortic arch"),
     Structure.TRACHEA: _structure("Trachea", "Trachea", "Trachea", (250, 225, 90), "44567001", "Trachea"),
 }
 

@@ -16,6 +16,8 @@ from . import __version__
 from .anatomy import Condition, View
 from .errors import FetalEchoError
 
+AUTO = "auto"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
@@ -59,7 +61,12 @@ def _add_segment(commands: argparse._SubParsersAction) -> None:
     parser = _command(commands, "segment", _segment, "Segment a clip: Slicer scene, masks, tables, pictures, report.")
     parser.add_argument("input", type=Path, help="DICOM, FETUS .h5, .seq.nrrd, .nrrd, .mha, image, folder or video")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
-    parser.add_argument("--view", type=_view, metavar="VIEW", help=f"{_views()}; found by the model if left out")
+    parser.add_argument(
+        "--view",
+        type=_view_or_auto,
+        metavar="VIEW",
+        help=f"{_views()}, or auto: found by the model (default: the file's, else auto)",
+    )
     parser.add_argument("--model", metavar="MODEL", help="bundle name or folder (default: the demo bundle)")
     parser.add_argument("--frames", type=_frame_range, metavar="A-B", help="first and last frame, counted from 0")
     parser.add_argument(
@@ -158,7 +165,8 @@ def _segment(options: argparse.Namespace) -> None:
         SegmentRequest(
             input=options.input,
             out=options.out,
-            view=options.view,
+            view=None if options.view == AUTO else options.view,
+            find_view=options.view == AUTO,
             model=options.model,
             frames=options.frames,
             spacing=options.spacing,
@@ -265,6 +273,10 @@ def _view(text: str) -> View:
         return View.parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _view_or_auto(text: str) -> View | str:
+    return AUTO if text.casefold() == AUTO else _view(text)
 
 
 def _views() -> str:

@@ -16,21 +16,24 @@ from .cine import to_gray
 
 @dataclass(frozen=True)
 class Letterbox:
-    """Where a frame lies in its square: `side` pixels on a side, the frame's corner at (`top`, `left`)."""
+    """Where a frame of (height, width) pixels lies in its square."""
 
     height: int
     width: int
 
     @property
     def side(self) -> int:
+        """Pixels on a side of the square."""
         return max(self.height, self.width)
 
     @property
     def top(self) -> int:
+        """Row of the frame's first pixel in the square."""
         return (self.side - self.height) // 2
 
     @property
     def left(self) -> int:
+        """Column of the frame's first pixel in the square."""
         return (self.side - self.width) // 2
 
     def pad(self, image: np.ndarray) -> np.ndarray:

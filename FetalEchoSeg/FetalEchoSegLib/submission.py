@@ -45,10 +45,10 @@ def write_submission(
     progress: Progress | None = None,
     cancelled: IsCancelled | None = None,
 ) -> list[Path]:
-    """Segment ``images`` of a data set (all of ``dataset``/images if None) and write ``out``/N.h5; returns the files written.
+    """Segment ``images`` of a data set (all of ``dataset``/images if None) and write ``out``/N.h5.
 
-    The view stored with each image is used, as the challenge allows. A condition is 1 from its threshold in the bundle
-    on, and 0 where the view cannot show it. Images of one view are run in batches of at most 256 held frames.
+    Returns the files written. The view stored with each image is used, as the challenge allows. A condition is 1 from
+    its threshold in the bundle on, and 0 where the view cannot show it. At most 256 images are held at a time.
     """
     files = list(images) if images is not None else _all_images(dataset)
     if not files:

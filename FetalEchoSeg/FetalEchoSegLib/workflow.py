@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,11 +30,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SegmentRequest:
-    """What to segment, with what, and where to; see the options of `fetalecho segment`."""
+    """What to segment, with what, and where to; see the options of `fetalecho segment`.
+
+    find_view  let the model find the view although the file names one
+    """
 
     input: Path
     out: Path
     view: View | None = None
+    find_view: bool = False
     model: str | None = None
     frames: range | None = None
     spacing: tuple[float, float] | None = None
@@ -76,6 +81,8 @@ def segment_file(request: SegmentRequest, progress: Progress | None = None) -> S
     writable_folder(request.out)
     bundle = find_bundle(request.model or DEFAULT_BUNDLE)
     cine = read_cine(request.input, view=request.view, manual_spacing=request.spacing)
+    if request.find_view:
+        cine.view = None
     segmenter = Segmenter(bundle, request.device, request.precision, request.batch_size)
     prediction = segmenter.segment(cine, view=request.view, frames=request.frames, progress=progress)
     files = write_results(cine, prediction, bundle.card.thresholds, request.out, request.input.name)
@@ -144,8 +151,8 @@ def run_demo(out: Path, frames: int, say: Callable[[str], None], progress: Progr
         folder = out / view.short
         write_phantom_clip(make_named_clip(view, seed=DEMO_SEED, frames=frames), folder / "phantom")
         say(f"{view.short}: segmenting it")
-        # No view is given: finding it is part of the job.
-        result = segment_file(SegmentRequest(folder / "phantom" / "clip.seq.nrrd", folder), progress)
+        # The file names the view; finding it is part of the job all the same.
+        result = segment_file(SegmentRequest(folder / "phantom" / "clip.seq.nrrd", folder, find_view=True), progress)
         say(result.summary)
     say("real DICOM: an adult apical clip from the pydicom package")
     say(segment_file(SegmentRequest(real_clip(), out / "real-dicom"), progress).summary)
@@ -182,7 +189,7 @@ def all_or_nothing(out: Path) -> Iterator[Path]:
                 file.replace(target)
 
 
-def _slicer() -> object:
+def _slicer() -> ModuleType:
     from .scene.headless import startHeadlessSlicer
 
     return startHeadlessSlicer()

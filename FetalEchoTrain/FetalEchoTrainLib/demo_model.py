@@ -13,13 +13,12 @@ import argparse
 import logging
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from FetalEchoSegLib.anatomy import N_LABELS, Condition, condition_table
+from FetalEchoSegLib.anatomy import N_LABELS, Condition, Structure, condition_table
 from FetalEchoSegLib.errors import InvalidDataset
 from FetalEchoSegLib.fetus_layout import TRAIN_LABELED, VALID
 
@@ -352,20 +351,18 @@ def measure(bundle: Bundle, dataset: Path, list_name: str, predictions: Path) ->
     images = [entry.image for entry in read_list(dataset / list_name)]
     write_submission(Segmenter(bundle, device="cpu", precision="fp32"), dataset, predictions, images)
     found = evaluate(predictions, dataset, list_file=dataset / list_name)
-    table = found.to_dict()
+    masks, conditions = found.segmentation, found.classification
     return {
         "frames": len(images),
-        "DSC": round(table["dice"], 2),
-        "NSD (2 px)": round(table["nsd"], 2),
-        "macro-F1": round(table["macro_f1"], 3),
-        "DSC by structure": _named(table["structures"], table["dice_class"], 1),
-        "NSD by structure": _named(table["structures"], table["nsd_class"], 1),
-        "F1 by condition": _named(table["conditions"], table["f1_class"], 2),
+        "DSC": round(float(masks.dice), 2),
+        "NSD (2 px)": round(float(masks.nsd), 2),
+        "macro-F1": round(float(conditions.macro_f1), 3),
+        "DSC by structure": {
+            s.info.short: round(float(v), 1) for s, v in zip(Structure, masks.dice_class, strict=True)
+        },
+        "NSD by structure": {s.info.short: round(float(v), 1) for s, v in zip(Structure, masks.nsd_class, strict=True)},
+        "F1 by condition": {c.short: round(float(v), 2) for c, v in zip(Condition, conditions.f1_class, strict=True)},
     }
-
-
-def _named(names: Sequence[str], values: Sequence[float], digits: int) -> dict[str, float]:
-    return {name: round(float(value), digits) for name, value in zip(names, values, strict=True)}
 
 
 def main() -> None:

@@ -105,6 +105,15 @@ def test_a_trainable_network_learns_without_touching_its_file(saved):
     assert saved.weights_path.read_bytes() == before
 
 
+def test_building_from_a_file_leaves_new_layers_initialised_as_ever(saved):
+    saved.build_trainable()
+    torch.manual_seed(0)
+    first = torch.nn.Linear(4, 4).weight
+    torch.manual_seed(0)
+    expected = torch.nn.init.kaiming_uniform_(torch.empty(4, 4), a=5**0.5)
+    assert torch.equal(first, expected)
+
+
 def test_half_precision_storage_halves_the_file_and_keeps_the_network(tmp_path, saved, network):
     half = save_bundle(tmp_path / "half", card("half"), network.state_dict(), storage="fp16")
     assert half.weights_path.stat().st_size < 0.6 * saved.weights_path.stat().st_size

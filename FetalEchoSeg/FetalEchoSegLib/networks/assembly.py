@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import nn
 
 from .configuration import EchoCareConfig
 from .echocare import EchoCare
 
+_LAYERS: tuple[Any, ...] = (nn.Linear, nn.modules.conv._ConvNd, nn.LayerNorm)
+_lock = threading.Lock()
+
 
 def echocare_from_state(config: EchoCareConfig, state: Mapping[str, torch.Tensor]) -> EchoCare:
-    """The network with these parameters in fp32, built without storage and filled by assignment.
+    """The network with these parameters in fp32, built without initialising and filled by assignment.
 
     Memory-mapped fp32 parameters stay mapped (privately: training writes to copies of the pages, never to the file).
     """
-    with _on_meta():
+    with _uninitialised():
         network = EchoCare(config)
     floats = {n: t.float() if t.is_floating_point() else t for n, t in state.items()}
     network.load_state_dict(floats, strict=True, assign=True)
@@ -25,17 +30,23 @@ def echocare_from_state(config: EchoCareConfig, state: Mapping[str, torch.Tensor
 
 
 @contextmanager
-def _on_meta() -> Iterator[None]:
-    """Modules made inside have shapes but no storage."""
-    linspace: Callable[..., Any] = torch.linspace
+def _uninitialised() -> Iterator[None]:
+    """Layers that this thread makes inside keep untouched memory, which costs nothing until it is written.
 
-    def linspace_with_values(*arguments: Any, **options: Any) -> Any:
-        return linspace(*arguments, **(options | {"device": "cpu"}))
+    The meta device would do the same, but its first use imports torch's symbolic machinery (two seconds), and MONAI
+    reads numbers out of tensors while it builds.
+    """
+    owner = threading.get_ident()
+    with _lock:
+        originals = [layer.reset_parameters for layer in _LAYERS]
 
-    # MONAI (1.4 to 1.6) reads numbers out of a linspace in SwinTransformer's constructor.
-    torch.linspace = linspace_with_values  # type: ignore[assignment]
-    try:
-        with torch.device("meta"):
+        def skipping(original: Any) -> Any:
+            return lambda self: None if threading.get_ident() == owner else original(self)
+
+        for layer, original in zip(_LAYERS, originals, strict=True):
+            layer.reset_parameters = skipping(original)
+        try:
             yield
-    finally:
-        torch.linspace = linspace  # type: ignore[assignment]
+        finally:
+            for layer, original in zip(_LAYERS, originals, strict=True):
+                layer.reset_parameters = original

@@ -124,7 +124,7 @@ def label_map(logits: torch.Tensor, view: View, size: tuple[int, int]) -> tuple[
         for label, channel in zip(permitted[1:], channels[1:], strict=True):
             candidate = cv2.resize(channel, as_width_height, interpolation=cv2.INTER_LINEAR)
             better = cv2.compare(candidate, best, cv2.CMP_GT)
-            labels[frame][better.view(bool)] = label
+            np.copyto(labels[frame], label, where=better.view(bool))
             cv2.max(candidate, best, dst=best)
         probability[frame] = cv2.resize(certainty[frame], as_width_height, interpolation=cv2.INTER_LINEAR)
     return labels, probability
