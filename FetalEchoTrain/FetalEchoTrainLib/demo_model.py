@@ -103,9 +103,9 @@ def augment(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tu
     import cv2
 
     size = image.shape[0]
-    turn = cv2.getRotationMatrix2D((size / 2, size / 2), rng.normal(0, 10), rng.uniform(0.85, 1.18))
+    turn: np.ndarray = cv2.getRotationMatrix2D((size / 2, size / 2), rng.normal(0, 10), rng.uniform(0.85, 1.18))
     turn[:, 2] += rng.normal(0, 0.03 * size, 2)
-    warped = cv2.warpAffine(image, turn, (size, size), flags=cv2.INTER_LINEAR).astype(np.float32) / 255
+    warped: np.ndarray = cv2.warpAffine(image, turn, (size, size), flags=cv2.INTER_LINEAR).astype(np.float32) / 255
     mask = cv2.warpAffine(mask, turn, (size, size), flags=cv2.INTER_NEAREST)
     if rng.random() < 0.3:
         warped = cv2.GaussianBlur(warped, (0, 0), rng.uniform(0.4, 1.4))

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+from bundles import random_bundle
+from FetalEchoSegLib.anatomy import Condition, View
+from FetalEchoSegLib.commands import main
+from FetalEchoSegLib.phantom.clip import make_named_clip
+from FetalEchoSegLib.readers import read_cine
+from FetalEchoSegLib.workflow import SegmentRequest, real_clip, segment_file, write_phantom_clip
+
+RESULTS = {
+    "areas.png",
+    "conditions.csv",
+    "conditions.png",
+    "frames.csv",
+    "masks.seq.nrrd",
+    "montage.png",
+    "overlay.webp",
+    "report.html",
+    "scene.mrb",
+}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return str(random_bundle(tmp_path_factory.mktemp("model") / "random").path)
+
+
+@pytest.fixture(scope="module")
+def phantom(tmp_path_factory):
+    made = make_named_clip(
+        View.LVOT, conditions=[Condition.VSD], seed=4, frames=5, frame_rate=40, image_shape=(128, 128)
+    )
+    folder = tmp_path_factory.mktemp("phantom ü") / "clip"
+    write_phantom_clip(made, folder)
+    return made, folder
+
+
+def test_a_phantom_clip_reads_back_as_it_was_made(phantom):
+    made, folder = phantom
+    cine = read_cine(folder / "clip.seq.nrrd")
+    np.testing.assert_array_equal(cine.frames, made.cine.frames)
+    np.testing.assert_allclose(cine.times, made.cine.times, atol=1e-6)
+    np.testing.assert_allclose(cine.spacing, made.cine.spacing, rtol=1e-6)
+    assert cine.view is View.LVOT
+    truth = read_cine(folder / "truth.seq.nrrd")
+    np.testing.assert_array_equal(truth.frames, made.labels)
+    case = json.loads((folder / "case.json").read_text())
+    assert case["conditions"] == ["VSD"]
+
+
+def test_segment_writes_everything_it_promises(phantom, model, tmp_path, scene):
+    _, folder = phantom
+    result = segment_file(SegmentRequest(folder / "clip.seq.nrrd", tmp_path / "out", model=model))
+    assert {file.name for file in result.files} == RESULTS
+    assert {file.name for file in (tmp_path / "out").iterdir()} == RESULTS
+    np.testing.assert_array_equal(read_cine(tmp_path / "out" / "masks.seq.nrrd").frames, result.prediction.labels)
+
+    from FetalEchoSegLib.scene.io import openScene
+    from FetalEchoSegLib.scene.segmentation_nodes import labelsFromSegmentationSequence
+
+    openScene(tmp_path / "out" / "scene.mrb")
+    browser = scene.GetFirstNodeByClass("vtkMRMLSequenceBrowserNode")
+    np.testing.assert_array_equal(labelsFromSegmentationSequence(browser), result.prediction.labels)
+    assert scene.GetNumberOfNodesByClass("vtkMRMLTableNode") == 2
+
+
+def test_a_failed_run_leaves_earlier_results_alone(phantom, model, tmp_path, monkeypatch):
+    _, folder = phantom
+    request = SegmentRequest(folder / "clip.seq.nrrd", tmp_path / "out", model=model)
+    segment_file(request)
+    before = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+
+    def full_disk(*_args, **_options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("FetalEchoSegLib.report.write_text", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        segment_file(request)
+    assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == before
+
+
+def test_the_command_segments_the_real_clip_and_says_what_it_may_not_claim(model, tmp_path, capsys):
+    out = tmp_path / "real"
+    assert main(["segment", str(real_clip()), "--out", str(out), "--model", model, "--frames", "0-3"]) == 0
+    said = capsys.readouterr().out
+    assert "4 of 30 frames segmented" in said
+    assert "unknown" in said  # its calibration region is larger than its image
+    assert "Random weights for a test." in said
+    report = (out / "report.html").read_text()
+    assert "Random weights for a test." in report
+    assert "not a diagnosis" in report
+
+
+def test_view_auto_overrules_the_file(phantom, model, tmp_path, capsys):
+    _, folder = phantom
+    arguments = ["segment", str(folder / "clip.seq.nrrd"), "--out", str(tmp_path / "o"), "--model", model]
+    main([*arguments, "--frames", "0"])
+    assert "LVOT (file" in capsys.readouterr().out
+    main([*arguments, "--frames", "0", "--view", "auto"])
+    assert "(predicted" in capsys.readouterr().out

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from FetalEchoSegLib.anatomy import Condition, View, condition_table
+from FetalEchoTrainLib import demo_model
+
+
+def test_reducing_a_mask_keeps_edges_in_place():
+    mask = np.zeros((512, 512), dtype=np.uint8)
+    mask[100:200, 300:400] = 9
+    reduced = demo_model.reduce_mask(mask, 256)
+    assert np.array_equal(np.unique(reduced), [0, 9])
+    rows, columns = np.nonzero(reduced)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (50, 99, 150, 199)
+
+
+def test_a_block_goes_to_its_majority():
+    mask = np.array([[1, 1, 2, 2], [1, 2, 2, 0], [3, 3, 3, 3], [3, 4, 4, 4]], dtype=np.uint8)
+    assert demo_model.reduce_mask(mask, 2)[0].tolist() == [1, 2]
+    with pytest.raises(ValueError, match="does not reduce evenly"):
+        demo_model.reduce_mask(mask, 3)
+
+
+def test_augmentation_never_mirrors():
+    # A right-hand and a left-hand mark stay on their side, whatever the turn (a few degrees) and shift.
+    image = np.zeros((128, 128), dtype=np.uint8)
+    mask = np.zeros((128, 128), dtype=np.uint8)
+    mask[50:78, 20:40], mask[50:78, 88:108] = 1, 2
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        _, moved = demo_model.augment(image, mask, rng)
+        left, right = np.nonzero(moved == 1), np.nonzero(moved == 2)
+        assert left[1].mean() < right[1].mean()
+
+
+def test_augmentation_moves_image_and_mask_together():
+    mask = np.zeros((128, 128), dtype=np.uint8)
+    mask[40:90, 30:80] = 3
+    rng = np.random.default_rng(1)
+    for _ in range(30):
+        image, moved = demo_model.augment(mask * 80, mask, rng)
+        inside, outside = image[moved == 3].mean(), image[moved == 0].mean()
+        assert inside > outside + 0.1
+        assert image.dtype == np.float32
+        assert 0 <= image.min() <= image.max() <= 1
+
+
+def test_thresholds_have_the_best_f1_and_an_ordered_band():
+    rng = np.random.default_rng(2)
+    views = rng.integers(1, 5, 800)
+    truth = ((rng.random((800, 7)) < 0.3) & condition_table()[views - 1]).astype(np.float32)
+    probabilities = np.clip(0.3 + 0.3 * truth + rng.normal(0, 0.1, truth.shape), 0, 1)
+    for condition, fitted in zip(Condition, demo_model.fit_thresholds(probabilities, truth, views), strict=True):
+        rows = condition_table()[views - 1, condition]
+        p, t = probabilities[rows, condition], truth[rows, condition] > 0
+
+        def f1(cut, p=p, t=t):
+            return 2 * ((p >= cut) & t).sum() / ((p >= cut).sum() + t.sum())
+
+        assert f1(fitted.threshold) == pytest.approx(max(f1(cut) for cut in np.linspace(0, 1, 501)), abs=0.01)
+        assert 0.3 < fitted.low <= fitted.threshold <= fitted.high < 0.7
+
+
+def test_a_condition_without_positives_keeps_one_half():
+    views = np.full(50, View.LVOT)
+    fitted = demo_model.fit_thresholds(np.random.default_rng(3).random((50, 7)), np.zeros((50, 7)), views)
+    vsd = fitted[Condition.VSD]
+    assert (vsd.threshold, vsd.low, vsd.high) == (0.5, 0.5, 0.5)
+
+
+def test_the_recipe_makes_a_bundle_that_says_it_is_synthetic(tmp_path):
+    pytest.importorskip("torch")
+    parts = demo_model.Parts(labelled=16, validation=8, test_same=4, test_new=4)
+    bundle = demo_model.make_demo_model(tmp_path / "demo", tmp_path / "work", demo_model.Schedule(epochs=1), parts)
+    assert "synthetic data only" in bundle.notice
+    assert bundle.card.metrics["same devices"]["frames"] == 4
+    assert set(bundle.card.metrics["new devices"]["DSC by structure"]) == set(bundle.card.structures)
+    assert bundle.weights_path.stat().st_size < 6_000_000
+    bundle.verify()
