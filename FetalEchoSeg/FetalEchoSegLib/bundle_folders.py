@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import sys
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import UnwritableOutput
+from .output_files import reason
 from .resources import resource_folders
 
 
@@ -55,15 +55,7 @@ def place_bundle(folder: Path) -> Iterator[Path]:
                 earlier.replace(folder)
             raise
     except OSError as error:
-        raise UnwritableOutput(f"Cannot write the model to {folder}: {_reason(error)}.") from error
+        raise UnwritableOutput(f"Cannot write the model to {folder}: {reason(error)}.") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(earlier, ignore_errors=True)
-
-
-def _reason(error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "the disk is full; free some space or choose another folder"
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return "you have no permission to write there; choose another folder"
-    return error.strerror or str(error)

@@ -18,7 +18,6 @@ from .fetus_layout import (
     LABELS,
     ListEntry,
     image_path,
-    natural_order,
     read_label,
     read_list,
     read_prediction,
@@ -36,6 +35,7 @@ from .metrics import (
     time_score,
     validation_score,
 )
+from .ordering import natural_order
 from .output_files import write_text
 
 

@@ -80,12 +80,6 @@ def label_path(dataset: Path | str, name: str) -> Path:
     return Path(dataset) / LABELS / f"{name}_label.h5"
 
 
-def natural_order(name: str) -> tuple[tuple[int, int | str], ...]:
-    """Sorting key that puts 2 before 10."""
-    parts = re.findall(r"\d+|\D+", name)
-    return tuple((0, int(part)) if part.isascii() and part.isdigit() else (1, part) for part in parts)
-
-
 # Reading -------------------------------------------------------------------------------------------------------------
 
 

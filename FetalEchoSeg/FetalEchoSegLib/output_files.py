@@ -23,6 +23,11 @@ _REASONS = {
 }
 
 
+def reason(error: OSError) -> str:
+    """Why a write failed and what to do about it, as the end of a sentence."""
+    return _REASONS.get(error.errno or 0, error.strerror or str(error))
+
+
 @contextmanager
 def replacing(path: Path | str) -> Iterator[Path]:
     """Give a temporary path in the same folder and move it to ``path`` when the block ends without an error.
@@ -37,8 +42,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)  # atomic within one folder, on Windows as well
     except OSError as error:
-        reason = _REASONS.get(error.errno or 0, str(error))
-        raise UnwritableOutput(f"Cannot write {path}: {reason}.") from error
+        raise UnwritableOutput(f"Cannot write {path}: {reason(error)}.") from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

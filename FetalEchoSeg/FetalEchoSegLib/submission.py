@@ -13,7 +13,8 @@ from .anatomy import View
 from .cine import Cine
 from .conditions import decisions
 from .errors import InvalidDataset
-from .fetus_layout import IMAGES, natural_order, read_image, read_view, write_prediction
+from .fetus_layout import IMAGES, read_image, read_view, write_prediction
+from .ordering import natural_order
 
 if TYPE_CHECKING:
     from .segmentation import IsCancelled, Progress, Segmenter

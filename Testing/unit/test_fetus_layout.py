@@ -235,7 +235,3 @@ def test_a_wrong_list_says_where(tmp_path, text, sentence):
     (tmp_path / "valid.json").write_text(text)
     with pytest.raises(InvalidDataset, match=sentence):
         layout.read_list(tmp_path / "valid.json")
-
-
-def test_names_are_sorted_by_number():
-    assert sorted(["10", "9", "1a", "a"], key=layout.natural_order) == ["1a", "9", "10", "a"]

@@ -13,7 +13,8 @@ from pathlib import Path
 from ..anatomy import View
 from ..cine import Cine
 from ..errors import UnreadableInput
-from .common import MemoryLimit, Opened, guarded, ignorable, natural_order, user_spacing
+from ..ordering import natural_order
+from .common import MemoryLimit, Opened, guarded, ignorable, user_spacing
 
 __all__ = ["FileDescription", "describe", "read_cine"]
 
@@ -224,7 +225,8 @@ def _kind(path: Path) -> str:
 
 
 def _open_folder(folder: Path, limit: MemoryLimit) -> Opened:
-    files = sorted((p for p in folder.iterdir() if p.is_file() and not ignorable(p)), key=natural_order)
+    visible = (p for p in folder.iterdir() if p.is_file() and not ignorable(p))
+    files = sorted(visible, key=lambda file: natural_order(file.name))
     kinds = {path: _kind(path) for path in files if path.stat().st_size > 0}
     dicom = [path for path in files if kinds.get(path) == "dicom"]
     images = [path for path in files if kinds.get(path) == "image"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import struct
 import warnings
 import zlib
@@ -216,13 +215,6 @@ def to_eight_bits(values: np.ndarray, path: Path) -> tuple[np.ndarray, str]:
         scaled = (frame.astype(np.float64) - offset) * scale
         result[index] = np.clip(np.rint(scaled), 0, 255)
     return result, note
-
-
-def natural_order(path: Path) -> tuple[tuple[int, int | str], ...]:
-    """Sorting key of a file name that puts frame 2 before frame 10."""
-    parts = re.findall(r"[0-9]+|[^0-9]+", path.name.casefold())
-    # Digits too many for an int conversion limit stay text.
-    return tuple((0, int(part)) if part[0].isdigit() and len(part) < 1000 else (1, part) for part in parts)
 
 
 def ignorable(path: Path) -> bool:

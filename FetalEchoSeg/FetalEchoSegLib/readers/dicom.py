@@ -16,7 +16,8 @@ import numpy as np
 
 from ..cine import Cine, Origin, hash_patient
 from ..errors import UnreadableInput
-from .common import MemoryLimit, Opened, assumed_times, guarded, natural_order, size_notes
+from ..ordering import natural_order
+from .common import MemoryLimit, Opened, assumed_times, guarded, size_notes
 from .dicom_calibration import Calibration, calibrate
 from .dicom_fragments import PixelData, locate_frames
 from .dicom_pixels import (
@@ -100,7 +101,7 @@ def open_series(folder: Path, paths: list[Path], limit: MemoryLimit) -> Opened:
                 "a clip needs frames of one size and kind."
             )
     limit.check(folder, (len(images), *first.format.frame_shape))
-    images.sort(key=lambda image: (_instance(image), natural_order(image.path)))
+    images.sort(key=lambda image: (_instance(image), natural_order(image.path.name)))
     first = images[0]
     source = _Series([DicomFrames(i.path, i.format, i.data, i.dataset) for i in images])
     calibrations = [calibrate(i.dataset, i.format.rows, i.format.columns) for i in images]
