@@ -13,7 +13,7 @@ import argparse
 import logging
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,12 +48,24 @@ class Samples:
     def __len__(self) -> int:
         return len(self.images)
 
+    def reduced(self, size: int) -> Samples:
+        """The same frames at ``size`` pixels, which divides theirs."""
+        if size == self.images.shape[1]:
+            return self
+        from FetalEchoSegLib.preprocessing import resize
+
+        images = np.stack([resize(image, size) for image in self.images])
+        return replace(self, images=images, masks=np.stack([reduce_mask(mask, size) for mask in self.masks]))
+
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast to train."""
+    """How long and how fast to train.
 
-    epochs: int = 10
+    stages  (side in pixels, epochs) one after another: most is learnt at half size, where a step costs a quarter
+    """
+
+    stages: tuple[tuple[int, int], ...] = ((128, 10), (256, 5))
     batch_size: int = 8
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
@@ -137,44 +149,57 @@ def train(samples: Samples, validation: Samples, schedule: Schedule) -> torch.nn
     eligible = condition_table()[samples.views - 1].sum(axis=0)
     pos_weight = torch.tensor(np.clip((eligible - positives) / np.maximum(positives, 1), 1, 10), dtype=torch.float32)
 
-    began = time.monotonic()
-    for epoch in range(schedule.epochs):
-        model.train()
-        order, losses = rng.permutation(len(samples)), []
-        for start in range(0, len(order) - schedule.batch_size + 1, schedule.batch_size):
-            progress = (epoch + start / len(order)) / schedule.epochs
-            for group in optimizer.param_groups:
-                warm = min(1.0, (progress + 1e-3) / 0.03)
-                group["lr"] = schedule.learning_rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
-            rows = order[start : start + schedule.batch_size]
-            pairs = [augment(samples.images[i], samples.masks[i], rng) for i in rows]
-            images = torch.from_numpy(np.stack([p[0] for p in pairs]))[:, None]
-            masks = torch.from_numpy(np.stack([p[1] for p in pairs]).astype(np.int64))
-            views = torch.from_numpy(samples.views[rows])
-            truth = torch.from_numpy(samples.conditions[rows])
+    steps = len(samples) // schedule.batch_size
+    total = steps * sum(epochs for _, epochs in schedule.stages)
+    began, step = time.monotonic(), 0
+    for size, epochs in schedule.stages:
+        seen, checked = samples.reduced(size), validation.reduced(size)
+        for epoch in range(epochs):
+            model.train()
+            order, losses = rng.permutation(len(seen))[: steps * schedule.batch_size], []
+            for rows in order.reshape(steps, schedule.batch_size):
+                progress = step / total
+                for group in optimizer.param_groups:
+                    warm = min(1.0, (progress + 1e-3) / 0.03)
+                    group["lr"] = schedule.learning_rate * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * progress)))
+                pairs = [augment(seen.images[i], seen.masks[i], rng) for i in rows]
+                images = torch.from_numpy(np.stack([p[0] for p in pairs]))[:, None]
+                masks = torch.from_numpy(np.stack([p[1] for p in pairs]).astype(np.int64))
+                views = torch.from_numpy(seen.views[rows])
+                truth = torch.from_numpy(seen.conditions[rows])
 
-            # bf16 halves the time on CPUs that have it; weights, losses and the optimizer stay fp32.
-            with torch.autocast("cpu", torch.bfloat16):
-                output = model(images)
-            output = type(output)(*(part.float() for part in output))
-            logits = mask_segmentation_logits(output.segmentation, views)
-            judged = permitted[views - 1].float()
-            bce = F.binary_cross_entropy_with_logits(output.conditions, truth, pos_weight=pos_weight, reduction="none")
-            loss = (
-                F.cross_entropy(logits, masks)
-                + _dice_loss(logits.softmax(1), masks)
-                + 0.3 * (bce * judged).sum() / judged.sum()
-                + 0.2 * F.cross_entropy(output.views, views - 1)
+                # bf16 halves the time on CPUs that have it; weights, losses and the optimizer stay fp32.
+                with torch.autocast("cpu", torch.bfloat16):
+                    output = model(images)
+                output = type(output)(*(part.float() for part in output))
+                logits = mask_segmentation_logits(output.segmentation, views)
+                judged = permitted[views - 1].float()
+                bce = F.binary_cross_entropy_with_logits(
+                    output.conditions, truth, pos_weight=pos_weight, reduction="none"
+                )
+                loss = (
+                    F.cross_entropy(logits, masks)
+                    + _dice_loss(logits.softmax(1), masks)
+                    + 0.3 * (bce * judged).sum() / judged.sum()
+                    + 0.2 * F.cross_entropy(output.views, views - 1)
+                )
+                optimizer.zero_grad()
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                optimizer.step()
+                average.update_parameters(model)
+                losses.append(float(loss.detach()))
+                step += 1
+            score = _validation_dice(average.module, checked)
+            minutes = (time.monotonic() - began) / 60
+            logger.info(
+                "%d px, epoch %d, %.1f min: loss %.3f, validation DSC %.3f",
+                size,
+                epoch + 1,
+                minutes,
+                np.mean(losses),
+                score,
             )
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            average.update_parameters(model)
-            losses.append(float(loss.detach()))
-        score = _validation_dice(average.module, validation)
-        minutes = (time.monotonic() - began) / 60
-        logger.info("epoch %d, %.1f min: loss %.3f, validation DSC %.3f", epoch + 1, minutes, np.mean(losses), score)
     return average.module.eval()
 
 
@@ -305,7 +330,7 @@ def make_demo_model(out: Path, work: Path, schedule: Schedule, parts: Parts) -> 
             "data": f"{parts.labelled} labelled frames of the FetalEcho phantom, no patient data",
             "command": "python -m FetalEchoTrainLib.demo_model",
             "method": "supervised: cross-entropy, Dice, binary cross-entropy of conditions, cross-entropy of views",
-            "epochs": schedule.epochs,
+            "stages (pixels, epochs)": [list(stage) for stage in schedule.stages],
             "seed": schedule.seed,
         },
     )
@@ -370,13 +395,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the demo bundle on the phantom.")
     parser.add_argument("--out", type=Path, required=True, help="folder of the bundle")
     parser.add_argument("--work", type=Path, required=True, help="folder for the data set, weights and predictions")
-    parser.add_argument("--epochs", type=int, default=Schedule.epochs)
     parser.add_argument("--labelled", type=int, default=Parts.labelled, help="training frames")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    bundle = make_demo_model(
-        options.out, options.work, Schedule(epochs=options.epochs), Parts(labelled=options.labelled)
-    )
+    bundle = make_demo_model(options.out, options.work, Schedule(), Parts(labelled=options.labelled))
     logger.info("%s\n%s", bundle, bundle.card.metrics)
 
 
