@@ -17,8 +17,8 @@ from FetalEchoSegLib.scene.headless import collectedVtkErrors, startHeadlessSlic
 
 startHeadlessSlicer()  # before anything that imports slicer's nodes
 
-from FetalEchoSegLib.scene.cine_nodes import addCineToScene  # noqa: E402
-from FetalEchoSegLib.scene.segmentation_nodes import addPredictionToScene  # noqa: E402
+from FetalEchoSegLib.scene.cine_nodes import addCineToScene
+from FetalEchoSegLib.scene.segmentation_nodes import addPredictionToScene
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 for module in ("FetalEchoSeg", "FetalEchoTrain"):

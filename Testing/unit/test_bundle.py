@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+
+torch = pytest.importorskip("torch")
 import yaml
 from FetalEchoSegLib import bundle as bundle_module
 from FetalEchoSegLib import bundle_install, resources

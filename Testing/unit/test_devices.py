@@ -3,7 +3,8 @@
 import sys
 
 import pytest
-import torch
+
+torch = pytest.importorskip("torch")
 from FetalEchoSegLib import devices
 from FetalEchoSegLib.devices import choose_device
 from FetalEchoSegLib.errors import InvalidRequest, MissingDependency

@@ -14,7 +14,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "Testing"))
 
-from cmake_lists import LISTS, MODULES, files_of, listed  # noqa: E402
+from cmake_lists import LISTS, MODULES, files_of, listed
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+
+torch = pytest.importorskip("torch")
 from FetalEchoSegLib.errors import UnusableBundle
 from FetalEchoSegLib.networks.checkpoints import import_checkpoint, load_encoder, match_network, read_checkpoint
 from FetalEchoSegLib.networks.configuration import EchoCareConfig

@@ -1,7 +1,8 @@
 """The EchoCare network: sizes, official names, heads, adapters."""
 
 import pytest
-import torch
+
+torch = pytest.importorskip("torch")
 from FetalEchoSegLib.networks.configuration import EchoCareConfig
 from FetalEchoSegLib.networks.echocare import EchoCare
 

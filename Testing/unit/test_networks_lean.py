@@ -6,7 +6,8 @@ import sys
 
 import numpy as np
 import pytest
-import torch
+
+torch = pytest.importorskip("torch")
 import torch.nn.functional as F
 from FetalEchoSegLib.anatomy import View, permitted_labels
 from FetalEchoSegLib.errors import InvalidRequest

@@ -1,7 +1,8 @@
 """View-specific hard masking of logits."""
 
 import pytest
-import torch
+
+torch = pytest.importorskip("torch")
 from FetalEchoSegLib.anatomy import View, permitted_conditions, permitted_labels
 from FetalEchoSegLib.networks.masking import mask_condition_logits, mask_segmentation_logits
 
