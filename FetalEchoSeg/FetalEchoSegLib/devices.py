@@ -70,13 +70,6 @@ def keep_freed_memory() -> bool:
         return False
 
 
-def limit_threads(threads: int) -> None:
-    """Use at most this many CPU threads, for example to leave one to the user interface."""
-    if threads < 1:
-        raise InvalidRequest(f"The number of threads must be 1 or more, not {threads}.")
-    _torch().set_num_threads(threads)
-
-
 def _torch():  # noqa: ANN202 - the module, imported late
     try:
         import torch

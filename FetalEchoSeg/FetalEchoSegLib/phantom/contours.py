@@ -16,13 +16,6 @@ def area(contour: np.ndarray) -> float:
     return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
 
 
-def centroid(contour: np.ndarray) -> np.ndarray:
-    """(2,) centre of mass of the enclosed area."""
-    following = np.roll(contour, -1, axis=0)
-    cross = contour[:, 0] * following[:, 1] - contour[:, 1] * following[:, 0]
-    return ((contour + following) * cross[:, np.newaxis]).sum(axis=0) / (3.0 * cross.sum())
-
-
 def resample(contour: np.ndarray, step: float = STEP, closed: bool = True) -> np.ndarray:
     """Points at equal distances of about ``step`` along the outline (at least 12)."""
     points = np.vstack([contour, contour[:1]]) if closed else contour
