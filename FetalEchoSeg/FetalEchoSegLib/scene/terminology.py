@@ -14,6 +14,7 @@ from typing import Any
 
 from ..anatomy import CATEGORY_CODE, STRUCTURES, TERMINOLOGY_CONTEXT, Code, Structure
 from ..errors import FetalEchoError
+from ..resources import resource_path
 
 _SCHEMA = "https://raw.githubusercontent.com/qiicr/dcmqi/master/doc/segment-context-schema.json#"
 
@@ -64,25 +65,8 @@ def structureOfEntry(entry: str) -> Structure | None:
 
 
 def terminologyPath() -> Path:
-    """Where FetalEcho.term.json lies: installed extension, source tree, or Python package.
-
-    Raises FetalEchoError when the installation is incomplete.
-    """
-    library = Path(__file__).resolve().parents[1]
-    name = Path("Resources", "Terminology", f"{TERMINOLOGY_CONTEXT}.term.json")
-    # An installed extension has Resources beside the library, a source tree one folder further up.
-    candidates = [library.parent / name, library.parent.parent / name]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    from importlib.util import find_spec
-
-    package = find_spec("FetalEchoResources")
-    for folder in (package.submodule_search_locations or []) if package else []:
-        candidate = Path(folder, *name.parts[1:])
-        if candidate.is_file():
-            return candidate
-    raise FetalEchoError(f"{name.name} is missing from the FetalEcho installation: install the extension again")
+    """Where FetalEcho.term.json lies; raises FetalEchoError when the installation is incomplete."""
+    return resource_path("Terminology", f"{TERMINOLOGY_CONTEXT}.term.json")
 
 
 def loadTerminology() -> str:
