@@ -155,13 +155,13 @@ class FetalEchoSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _checkCanApply(self, caller: Any = None, event: Any = None) -> None:
         hasInput = bool(self._parameterNode and self._parameterNode.browser)
-        self.ui.applyButton.enabled = self._running or hasInput
+        self.ui.applyButton.setEnabled(self._running or hasInput)
         if self._running:
-            self.ui.applyButton.text = _("Cancel")
-            self.ui.applyButton.toolTip = _("Stop after the frames in work; finished frames are kept")
+            self.ui.applyButton.setText(_("Cancel"))
+            self.ui.applyButton.setToolTip(_("Stop after the frames in work; finished frames are kept"))
         else:
-            self.ui.applyButton.text = _("Apply")
-            self.ui.applyButton.toolTip = _("Segment all frames") if hasInput else _("Load or select a clip first")
+            self.ui.applyButton.setText(_("Apply"))
+            self.ui.applyButton.setToolTip(_("Segment all frames") if hasInput else _("Load or select a clip first"))
 
     def onLoadButton(self) -> None:
         """Read the file of the path field and select it."""
@@ -189,12 +189,12 @@ class FetalEchoSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 self.logic.addTables(masks)
         finally:
             self._running = False
-            self.ui.progressBar.value = 0
+            self.ui.progressBar.setValue(0)
             self._checkCanApply()
 
     def _showProgress(self, done: int, total: int) -> None:
-        self.ui.progressBar.maximum = total
-        self.ui.progressBar.value = done
+        self.ui.progressBar.setMaximum(total)
+        self.ui.progressBar.setValue(done)
         slicer.app.processEvents()
 
     def _isCancelled(self) -> bool:

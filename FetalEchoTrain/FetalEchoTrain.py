@@ -53,8 +53,9 @@ class FetalEchoTrainWidget(ScriptedLoadableModuleWidget):
     def onRefreshButton(self) -> None:
         """Count the corrected frames again."""
         frames = self.logic.correctedFrames()
-        self.ui.correctedFramesLabel.text = _("{frames} in {clips} clips").format(
-            frames=len(frames), clips=len({frame.masks.GetID() for frame in frames})
+        clips = {frame.masks.GetID() for frame in frames}
+        self.ui.correctedFramesLabel.setText(
+            _("{frames} in {clips} clips").format(frames=len(frames), clips=len(clips))
         )
 
 
