@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import torch
     from FetalEchoSegLib.bundle import Bundle
     from FetalEchoSegLib.conditions import ConditionThreshold
+    from FetalEchoSegLib.networks.echocare import EchoCare
 
 logger = logging.getLogger(__name__)
 
@@ -59,15 +60,27 @@ class Samples:
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """How long and how fast to train.
+class Round:
+    """Training from the best weights so far, with a fresh optimizer and one cosine of the learning rate.
 
-    stages  (side in pixels, epochs) one after another: most is learnt at half size, where a step costs a quarter
+    stages        (side in pixels, epochs) one after another; half size costs a quarter
+    augmentation  1 for the full strength of ``augment``; mild augmentation last sharpens the outlines
     """
 
-    stages: tuple[tuple[int, int], ...] = ((128, 10), (256, 5))
+    stages: tuple[tuple[int, int], ...]
+    learning_rate: float
+    augmentation: float
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to train."""
+
+    rounds: tuple[Round, ...] = (
+        Round(((128, 10), (256, 5)), learning_rate=2e-3, augmentation=1.0),
+        Round(((256, 7),), learning_rate=1e-3, augmentation=0.4),
+    )
     batch_size: int = 8
-    learning_rate: float = 2e-3
     weight_decay: float = 0.01
     ema_decay: float = 0.995
     seed: int = 2026
@@ -106,7 +119,9 @@ def reduce_mask(mask: np.ndarray, size: int) -> np.ndarray:
     return reduced
 
 
-def augment(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def augment(
+    image: np.ndarray, mask: np.ndarray, rng: np.random.Generator, strength: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
     """One random view of a frame, float32 in 0..1 and its mask.
 
     Small turns, zooms and shifts, and what differs between devices: gain, contrast, blur, noise, depth-dependent gain.
@@ -115,74 +130,68 @@ def augment(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tu
     import cv2
 
     size = image.shape[0]
-    turn: np.ndarray = cv2.getRotationMatrix2D((size / 2, size / 2), rng.normal(0, 10), rng.uniform(0.85, 1.18))
-    turn[:, 2] += rng.normal(0, 0.03 * size, 2)
+    zoom = rng.uniform(1 - 0.15 * strength, 1 + 0.18 * strength)
+    turn: np.ndarray = cv2.getRotationMatrix2D((size / 2, size / 2), rng.normal(0, 10 * strength), zoom)
+    turn[:, 2] += rng.normal(0, 0.03 * strength * size, 2)
     warped: np.ndarray = cv2.warpAffine(image, turn, (size, size), flags=cv2.INTER_LINEAR).astype(np.float32) / 255
     mask = cv2.warpAffine(mask, turn, (size, size), flags=cv2.INTER_NEAREST)
     if rng.random() < 0.3:
-        warped = cv2.GaussianBlur(warped, (0, 0), rng.uniform(0.4, 1.4))
-    warped = np.clip(warped, 0, 1) ** rng.uniform(0.6, 1.6)
-    gain = rng.uniform(0.7, 1.35) * np.exp(rng.normal(0, 0.25) * np.linspace(-1, 1, size, dtype=np.float32))
+        warped = cv2.GaussianBlur(warped, (0, 0), rng.uniform(0.4, 0.4 + strength))
+    warped = np.clip(warped, 0, 1) ** rng.uniform(1 - 0.4 * strength, 1 + 0.6 * strength)
+    slope = rng.normal(0, 0.25 * strength) * np.linspace(-1, 1, size, dtype=np.float32)
+    gain = rng.uniform(1 - 0.3 * strength, 1 + 0.35 * strength) * np.exp(slope)
     warped = warped * gain[:, None]
     if rng.random() < 0.5:
         noise = cv2.GaussianBlur(rng.normal(0, 1, (size, size)).astype(np.float32), (0, 0), rng.uniform(0.5, 1.5))
-        warped = warped + noise * rng.uniform(0.01, 0.08)
+        warped = warped + noise * rng.uniform(0.01, 0.01 + 0.07 * strength)
     return np.clip(warped, 0, 1).astype(np.float32), mask
 
 
-def train(samples: Samples, validation: Samples, schedule: Schedule) -> torch.nn.Module:
-    """Train the tiny network and return its exponential moving average, in eval mode."""
+def train(samples: Samples, validation: Samples, schedule: Schedule, work: Path) -> torch.nn.Module:
+    """Train the tiny network, round by round, and return its exponential moving average in eval mode.
+
+    Each round's weights are kept in ``work``; rounds that are there already are not trained again.
+    """
     import torch
-    import torch.nn.functional as F
     from FetalEchoSegLib.networks.echocare import EchoCare, EchoCareConfig
-    from FetalEchoSegLib.networks.masking import mask_segmentation_logits
 
     torch.manual_seed(schedule.seed)
-    rng = np.random.default_rng(schedule.seed)
-    model = EchoCare(EchoCareConfig.tiny())
+    network = EchoCare(EchoCareConfig.tiny())
+    for number, part in enumerate(schedule.rounds):
+        weights = work / f"round-{number + 1}.pt"
+        if not weights.exists():
+            network = _train_round(network, samples, validation, part, schedule, schedule.seed + number)
+            torch.save(network.state_dict(), weights)
+        network.load_state_dict(torch.load(weights, weights_only=True))
+    return network.eval()
+
+
+def _train_round(
+    model: EchoCare, samples: Samples, validation: Samples, part: Round, schedule: Schedule, seed: int
+) -> EchoCare:
+    import torch
+
+    rng = np.random.default_rng(seed)
     average = torch.optim.swa_utils.AveragedModel(
         model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(schedule.ema_decay)
     )
-    optimizer = torch.optim.AdamW(model.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
-    permitted = torch.from_numpy(condition_table())
-    positives = samples.conditions.sum(axis=0)
-    eligible = condition_table()[samples.views - 1].sum(axis=0)
-    pos_weight = torch.tensor(np.clip((eligible - positives) / np.maximum(positives, 1), 1, 10), dtype=torch.float32)
-
+    optimizer = torch.optim.AdamW(model.parameters(), lr=part.learning_rate, weight_decay=schedule.weight_decay)
+    pos_weight = _positive_weights(samples)
     steps = len(samples) // schedule.batch_size
-    total = steps * sum(epochs for _, epochs in schedule.stages)
+    total = steps * sum(epochs for _, epochs in part.stages)
     began, step = time.monotonic(), 0
-    for size, epochs in schedule.stages:
+    for size, epochs in part.stages:
         seen, checked = samples.reduced(size), validation.reduced(size)
         for epoch in range(epochs):
             model.train()
             order, losses = rng.permutation(len(seen))[: steps * schedule.batch_size], []
             for rows in order.reshape(steps, schedule.batch_size):
-                progress = step / total
                 for group in optimizer.param_groups:
-                    warm = min(1.0, (progress + 1e-3) / 0.03)
-                    group["lr"] = schedule.learning_rate * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * progress)))
-                pairs = [augment(seen.images[i], seen.masks[i], rng) for i in rows]
+                    group["lr"] = part.learning_rate * _rate(step / total)
+                pairs = [augment(seen.images[i], seen.masks[i], rng, part.augmentation) for i in rows]
                 images = torch.from_numpy(np.stack([p[0] for p in pairs]))[:, None]
                 masks = torch.from_numpy(np.stack([p[1] for p in pairs]).astype(np.int64))
-                views = torch.from_numpy(seen.views[rows])
-                truth = torch.from_numpy(seen.conditions[rows])
-
-                # bf16 halves the time on CPUs that have it; weights, losses and the optimizer stay fp32.
-                with torch.autocast("cpu", torch.bfloat16):
-                    output = model(images)
-                output = type(output)(*(part.float() for part in output))
-                logits = mask_segmentation_logits(output.segmentation, views)
-                judged = permitted[views - 1].float()
-                bce = F.binary_cross_entropy_with_logits(
-                    output.conditions, truth, pos_weight=pos_weight, reduction="none"
-                )
-                loss = (
-                    F.cross_entropy(logits, masks)
-                    + _dice_loss(logits.softmax(1), masks)
-                    + 0.3 * (bce * judged).sum() / judged.sum()
-                    + 0.2 * F.cross_entropy(output.views, views - 1)
-                )
+                loss = _loss(model, images, masks, seen.views[rows], seen.conditions[rows], pos_weight)
                 optimizer.zero_grad()
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -190,17 +199,54 @@ def train(samples: Samples, validation: Samples, schedule: Schedule) -> torch.nn
                 average.update_parameters(model)
                 losses.append(float(loss.detach()))
                 step += 1
-            score = _validation_dice(average.module, checked)
-            minutes = (time.monotonic() - began) / 60
-            logger.info(
-                "%d px, epoch %d, %.1f min: loss %.3f, validation DSC %.3f",
-                size,
-                epoch + 1,
-                minutes,
-                np.mean(losses),
-                score,
-            )
-    return average.module.eval()
+            score, minutes = _validation_dice(average.module, checked), (time.monotonic() - began) / 60
+            text = "%d px, epoch %d, %.1f min: loss %.3f, validation DSC %.3f"
+            logger.info(text, size, epoch + 1, minutes, np.mean(losses), score)
+    model.load_state_dict(average.module.state_dict())
+    return model
+
+
+def _rate(progress: float) -> float:
+    """Learning rate relative to its peak: a short warm-up, then a cosine to 2 %."""
+    return min(1.0, (progress + 1e-3) / 0.03) * (0.02 + 0.49 * (1 + math.cos(math.pi * progress)))
+
+
+def _positive_weights(samples: Samples) -> torch.Tensor:
+    """(7,) weight of a positive label in the binary cross-entropy: negatives over positives, 1 to 10."""
+    import torch
+
+    positives = samples.conditions.sum(axis=0)
+    eligible = condition_table()[samples.views - 1].sum(axis=0)
+    return torch.tensor(np.clip((eligible - positives) / np.maximum(positives, 1), 1, 10), dtype=torch.float32)
+
+
+def _loss(
+    model: EchoCare,
+    images: torch.Tensor,
+    masks: torch.Tensor,
+    views: np.ndarray,
+    conditions: np.ndarray,
+    pos_weight: torch.Tensor,
+) -> torch.Tensor:
+    """Cross-entropy and Dice of the masked labels, and what teaches the two heads."""
+    import torch
+    import torch.nn.functional as F
+    from FetalEchoSegLib.networks.masking import mask_segmentation_logits
+
+    # bf16 halves the time on CPUs that have it; weights, losses and the optimizer stay fp32.
+    with torch.autocast("cpu", torch.bfloat16):
+        output = model(images)
+    segmentation, judgements = output.segmentation.float(), output.conditions.float()
+    logits = mask_segmentation_logits(segmentation, torch.from_numpy(views))
+    judged = torch.from_numpy(condition_table()[views - 1]).float()
+    truth = torch.from_numpy(conditions)
+    bce = F.binary_cross_entropy_with_logits(judgements, truth, pos_weight=pos_weight, reduction="none")
+    return (
+        F.cross_entropy(logits, masks)
+        + _dice_loss(logits.softmax(1), masks)
+        + 0.3 * (bce * judged).sum() / judged.sum()
+        + 0.2 * F.cross_entropy(output.views.float(), torch.from_numpy(views - 1))
+    )
 
 
 def _dice_loss(probabilities: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
@@ -298,20 +344,15 @@ def make_demo_model(out: Path, work: Path, schedule: Schedule, parts: Parts) -> 
 
     Thresholds come from the validation part, figures from the two test parts, through the same code that users run.
     """
-    import torch
     from FetalEchoSegLib.bundle import save_bundle
     from FetalEchoSegLib.bundle_card import Card
-    from FetalEchoSegLib.networks.echocare import EchoCare, EchoCareConfig
+    from FetalEchoSegLib.networks.echocare import EchoCareConfig
 
-    dataset, weights = work / "dataset", work / "network.pt"
+    dataset = work / "dataset"
     make_dataset(dataset, schedule.seed, parts)
     config = EchoCareConfig.tiny()
     validation = load_samples(dataset, VALID, config.image_size)
-    if not weights.exists():
-        network = train(load_samples(dataset, TRAIN_LABELED, config.image_size), validation, schedule)
-        torch.save(network.state_dict(), weights)
-    network = EchoCare(config)
-    network.load_state_dict(torch.load(weights, weights_only=True))
+    network = train(load_samples(dataset, TRAIN_LABELED, config.image_size), validation, schedule, work)
 
     thresholds = fit_thresholds(predict_conditions(network, validation), validation.conditions, validation.views)
     card = Card.new(
@@ -330,7 +371,7 @@ def make_demo_model(out: Path, work: Path, schedule: Schedule, parts: Parts) -> 
             "data": f"{parts.labelled} labelled frames of the FetalEcho phantom, no patient data",
             "command": "python -m FetalEchoTrainLib.demo_model",
             "method": "supervised: cross-entropy, Dice, binary cross-entropy of conditions, cross-entropy of views",
-            "stages (pixels, epochs)": [list(stage) for stage in schedule.stages],
+            "rounds of (pixels, epochs)": [[list(stage) for stage in part.stages] for part in schedule.rounds],
             "seed": schedule.seed,
         },
     )

@@ -72,7 +72,9 @@ def test_a_condition_without_positives_keeps_one_half():
 def test_the_recipe_makes_a_bundle_that_says_it_is_synthetic(tmp_path):
     pytest.importorskip("torch")
     parts = demo_model.Parts(labelled=16, validation=8, test_same=4, test_new=4)
-    schedule = demo_model.Schedule(stages=((64, 1), (128, 1)))
+    schedule = demo_model.Schedule(
+        rounds=(demo_model.Round(((64, 1),), 1e-3, 1.0), demo_model.Round(((128, 1),), 1e-3, 0.4))
+    )
     bundle = demo_model.make_demo_model(tmp_path / "demo", tmp_path / "work", schedule, parts)
     assert "synthetic data only" in bundle.notice
     assert bundle.card.metrics["same devices"]["frames"] == 4
