@@ -94,11 +94,17 @@ class Segmenter:
         return self._prediction(view, view_source, view_probabilities, len(chosen), collected)
 
     def _frame_numbers(self, cine: Cine, frames: Sequence[int] | None) -> list[int]:
-        chosen = list(range(len(cine))) if frames is None else sorted({int(f) for f in frames})
-        if not chosen or chosen[0] < 0 or chosen[-1] >= len(cine):
-            asked = f"{chosen[0]} to {chosen[-1]}" if chosen else "none"
-            raise InvalidRequest(f"Frames {asked} were asked for, but the clip has frames 0 to {len(cine) - 1}.")
-        return chosen
+        wanted = range(len(cine)) if frames is None else frames
+        # A range is judged by its ends: after a slip of the finger it can be too long to write out.
+        if not isinstance(wanted, range):
+            wanted = sorted({int(frame) for frame in wanted})
+        first, last = (min(wanted[0], wanted[-1]), max(wanted[0], wanted[-1])) if wanted else (-1, -1)
+        if first < 0 or last >= len(cine):
+            asked = f"Frames {first} to {last} were" if wanted else "No frame was"
+            have = f"frames 0 to {len(cine) - 1}" if len(cine) > 1 else "frame 0 only"
+            name = cine.origin.path or "the clip"
+            raise InvalidRequest(f"{asked} asked for, but {name} has {have}: choose among those.")
+        return sorted(wanted)
 
     def _input(self, cine: Cine, rows: Sequence[int]) -> torch.Tensor:
         import torch

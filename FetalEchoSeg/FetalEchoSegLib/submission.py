@@ -12,7 +12,7 @@ import numpy as np
 from .anatomy import View
 from .cine import Cine
 from .conditions import decisions
-from .errors import InvalidDataset
+from .errors import InvalidDataset, InvalidRequest
 from .fetus_layout import IMAGES, read_image, read_view, write_prediction
 from .ordering import natural_order
 
@@ -50,10 +50,12 @@ def write_submission(
 
     Returns the files written. The view stored with each image is used, as the challenge allows. A condition is 1 from
     its threshold in the bundle on, and 0 where the view cannot show it. At most 256 images are held at a time.
+    Raises InvalidDataset, UnwritableOutput, and InvalidRequest when an image would be overwritten.
     """
     files = list(images) if images is not None else _all_images(dataset)
     if not files:
         raise InvalidDataset(f"{dataset}: there are no .h5 files in its folder '{IMAGES}'.")
+    _require_apart(files, out)
     by_view: dict[View, list[Path]] = {}
     for file in files:
         by_view.setdefault(read_view(file), []).append(file)
@@ -77,7 +79,21 @@ def write_submission(
     return written
 
 
+def _require_apart(images: Sequence[Path], out: Path) -> None:
+    """Refuse what would write a prediction over an image or over another prediction: both are called N.h5."""
+    folder = out.resolve()
+    if any(image.parent.resolve() == folder for image in images):
+        raise InvalidRequest(f"{out} holds the images themselves: choose another folder for the predictions.")
+    seen: set[str] = set()
+    for image in images:
+        if image.name in seen:
+            raise InvalidDataset(f"{image}: another image of the list is called {image.name} too; rename one of them.")
+        seen.add(image.name)
+
+
 def _all_images(dataset: Path) -> list[Path]:
+    if not dataset.is_dir():
+        raise InvalidDataset(f"{dataset}: there is no such folder; choose a data set with the folder '{IMAGES}'.")
     return sorted((dataset / IMAGES).glob("*.h5"), key=lambda file: natural_order(file.stem))
 
 

@@ -91,8 +91,13 @@ def test_a_range_leaves_the_other_frames_untouched(segmenter):
 
 
 def test_frames_outside_the_clip_are_refused(segmenter):
-    with pytest.raises(InvalidRequest, match="Frames 5 to 10 were asked for, but the clip has frames 0 to 9"):
+    with pytest.raises(InvalidRequest, match="Frames 5 to 10 were asked for, but the clip has frames 0 to 9: choose"):
         segmenter.segment(clip(), view=View.LVOT, frames=range(5, 11))
+
+
+def test_a_range_far_too_long_for_the_memory_is_refused_at_once(segmenter):
+    with pytest.raises(InvalidRequest, match="Frames 0 to 99999999999999999999 were asked for"):
+        segmenter.segment(clip(), view=View.LVOT, frames=range(10**20))
 
 
 def test_cancel_keeps_the_finished_frames(segmenter):

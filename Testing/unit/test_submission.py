@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("torch")
 from bundles import random_bundle
 from FetalEchoSegLib.anatomy import View, condition_table, label_table
-from FetalEchoSegLib.errors import InvalidDataset
+from FetalEchoSegLib.errors import InvalidDataset, InvalidRequest
 from FetalEchoSegLib.fetus_layout import image_path, read_prediction, write_image
 from FetalEchoSegLib.segmentation import Segmenter
 from FetalEchoSegLib.submission import write_submission
@@ -42,6 +42,25 @@ def test_images_of_two_sizes_are_refused_by_name(segmenter, tmp_path):
     shapes = [(64, 64)] * 4 + [(32, 32)]
     with pytest.raises(InvalidDataset, match=r"5\.h5.*must have one size"):
         write_submission(segmenter, dataset(tmp_path, shapes), tmp_path / "out")
+
+
+def test_predictions_never_replace_the_images(segmenter, tmp_path):
+    images = dataset(tmp_path) / "images"
+    before = {file.name: file.read_bytes() for file in images.iterdir()}
+    with pytest.raises(InvalidRequest, match="choose another folder for the predictions"):
+        write_submission(segmenter, tmp_path, tmp_path / "images" / ".." / "images")
+    assert {file.name: file.read_bytes() for file in images.iterdir()} == before
+
+
+def test_two_images_of_one_name_do_not_share_a_prediction(segmenter, tmp_path):
+    images = [image_path(dataset(tmp_path / folder, [(64, 64)]), "1") for folder in ("a", "b")]
+    with pytest.raises(InvalidDataset, match=r"b.images.1\.h5: another image of the list is called 1\.h5 too"):
+        write_submission(segmenter, tmp_path, tmp_path / "out", images)
+
+
+def test_a_missing_data_set_is_named(segmenter, tmp_path):
+    with pytest.raises(InvalidDataset, match=r"nowhere: there is no such folder"):
+        write_submission(segmenter, tmp_path / "nowhere", tmp_path / "out")
 
 
 def test_an_empty_folder_is_refused(segmenter, tmp_path):
