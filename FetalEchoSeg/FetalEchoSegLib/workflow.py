@@ -6,9 +6,7 @@ name and moved there at the end, so that a full disk or an interruption leaves e
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -18,8 +16,8 @@ import numpy as np
 
 from .anatomy import View
 from .cine import Cine
-from .errors import MissingDependency
-from .output_files import replacing, writable_folder
+from .errors import InvalidRequest, MissingDependency
+from .output_files import all_or_nothing, require_writable
 
 if TYPE_CHECKING:
     from .conditions import ConditionThreshold
@@ -78,7 +76,8 @@ def segment_file(request: SegmentRequest, progress: Progress | None = None) -> S
     from .segmentation import Segmenter
 
     # What can fail at once fails before the minutes of work.
-    writable_folder(request.out)
+    require_writable(request.out)
+    _require_apart(request.input, request.out)
     bundle = find_bundle(request.model or DEFAULT_BUNDLE)
     cine = read_cine(request.input, view=request.view, manual_spacing=request.spacing)
     if request.find_view:
@@ -116,6 +115,10 @@ def write_results(
         saveMasks(folder / "masks.seq.nrrd", masks)
         write_result_files(folder, cine, prediction, thresholds, input_name=name)
         names = sorted(file.name for file in folder.iterdir())
+        # The masks of an earlier run are a clip too, and may have been the input.
+        source = cine.origin.path
+        if source and source.exists() and any((out / n).exists() and source.samefile(out / n) for n in names):
+            raise InvalidRequest(f"The results would replace {source}, which they come from: {_ELSEWHERE}.")
     return tuple(out / file for file in names)
 
 
@@ -144,16 +147,21 @@ def write_phantom_clip(made: PhantomClip, out: Path) -> tuple[Path, ...]:
 
 def run_demo(out: Path, frames: int, say: Callable[[str], None], progress: Progress | None = None) -> None:
     """The main job on a synthetic clip of each view and on the real 30-frame clip that the pydicom package carries."""
+    from .metrics import compare_masks, segmentation_score
     from .phantom.clip import make_named_clip
 
     for view in View:
         say(f"{view.short}: making a synthetic clip of {frames} frames")
         folder = out / view.short
-        write_phantom_clip(make_named_clip(view, seed=DEMO_SEED, frames=frames), folder / "phantom")
+        made = make_named_clip(view, seed=DEMO_SEED, frames=frames)
+        write_phantom_clip(made, folder / "phantom")
         say(f"{view.short}: segmenting it")
         # The file names the view; finding it is part of the job all the same.
         result = segment_file(SegmentRequest(folder / "phantom" / "clip.seq.nrrd", folder, find_view=True), progress)
         say(result.summary)
+        pairs = zip(result.prediction.labels, made.labels, strict=True)
+        score = segmentation_score([compare_masks(found, truth) for found, truth in pairs])
+        say(f"{view.short}: against the phantom's own truth DSC {score.dice:.1f} %, NSD {score.nsd:.1f} % (2 px)")
     say("real DICOM: an adult apical clip from the pydicom package")
     say(segment_file(SegmentRequest(real_clip(), out / "real-dicom"), progress).summary)
 
@@ -174,19 +182,13 @@ def real_clip() -> Path:
     return Path(str(found))
 
 
-@contextmanager
-def all_or_nothing(out: Path) -> Iterator[Path]:
-    """Give an empty folder beside the results; when the block ends well, move its files into ``out``.
+_ELSEWHERE = "choose another folder for the results"
 
-    Raises UnwritableOutput; files of an earlier run are replaced one by one only after all new ones exist.
-    """
-    writable_folder(out)
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=out, ignore_cleanup_errors=True) as temporary:
-        folder = Path(temporary)
-        yield folder
-        for file in sorted(folder.iterdir()):
-            with replacing(out / file.name) as target:
-                file.replace(target)
+
+def _require_apart(source: Path, out: Path) -> None:
+    """Refuse to put pictures among the frames: the next run would take them for frames."""
+    if source.is_dir() and out.exists() and source.samefile(out):
+        raise InvalidRequest(f"{out} is the folder of the frames: {_ELSEWHERE}.")
 
 
 def _slicer() -> ModuleType:
