@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from FetalEchoSegLib import nomograms
 from FetalEchoSegLib.anatomy import (
     HEART_UNION,
     THORAX_UNION,
@@ -14,7 +15,6 @@ from FetalEchoSegLib.anatomy import (
     permitted_labels,
 )
 from FetalEchoSegLib.errors import InvalidRequest, NotMeasurable
-from FetalEchoSegLib.phantom import nomograms
 from FetalEchoSegLib.phantom.cases import TEST_PREVALENCE, VISIBLE_GAP_MM, sample_case
 from FetalEchoSegLib.phantom.clip import make_section, place
 from FetalEchoSegLib.phantom.contours import area, ellipse, grown, tube, wrapped

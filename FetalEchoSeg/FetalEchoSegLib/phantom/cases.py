@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from .. import nomograms
 from ..anatomy import Condition, View, permitted_conditions
 from ..errors import InvalidRequest
-from . import nomograms
 
 # Share of each view: the FETUS 2026 test set has 288, 258, 226 and 428 images.
 VIEW_SHARES: dict[View, float] = {

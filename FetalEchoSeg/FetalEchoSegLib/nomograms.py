@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import NotMeasurable
+from .errors import NotMeasurable
 
 SCHNEIDER = "Schneider 2005"
 KRISHNAN = "Krishnan 2016"
