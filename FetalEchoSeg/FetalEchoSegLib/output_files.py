@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,8 @@ _REASONS = {
     errno.EEXIST: "a part of the path is a file, not a folder; choose another folder",
     errno.EISDIR: "a folder of that name is in the way; choose another name",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+    errno.ENOENT: "a part of the path does not exist; choose another folder",
+    errno.ELOOP: "its links point in a circle; choose another folder",
 }
 
 
@@ -59,10 +62,37 @@ def write_text(path: Path | str, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
-def writable_folder(folder: Path | str) -> Path:
-    """Make ``folder`` if it is missing and prove that files can be made in it; raises UnwritableOutput."""
-    folder = Path(folder)
-    with replacing(folder / ".writable") as temporary:
-        temporary.touch()
-    (folder / ".writable").unlink(missing_ok=True)
-    return folder
+def require_writable(folder: Path | str) -> None:
+    """Prove that files can be made in ``folder``, which need not exist; nothing is left. Raises UnwritableOutput."""
+    with all_or_nothing(Path(folder)) as temporary:
+        (temporary / "test").touch()
+        (temporary / "test").unlink()
+
+
+@contextmanager
+def all_or_nothing(out: Path) -> Iterator[Path]:
+    """Give an empty folder inside ``out``; when the block ends without an error, move its content into ``out``.
+
+    Files of an earlier run are replaced one by one, only after all new ones exist. A folder can be moved only where
+    there is none of its name. Raises UnwritableOutput; what was in ``out`` is untouched then, and an ``out`` that did
+    not exist is gone again.
+    """
+    made: list[Path] = []
+    try:
+        made = [folder for folder in (out, *out.parents) if not folder.exists()]
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".partial-", dir=out, ignore_cleanup_errors=True) as temporary:
+            folder = Path(temporary)
+            try:
+                yield folder
+            except UnwritableOutput as error:
+                # The temporary name means nothing to the user.
+                raise UnwritableOutput(str(error).replace(str(folder), str(out))) from error
+            for path in sorted(folder.iterdir()):
+                path.replace(out / path.name)
+    except OSError as error:
+        raise UnwritableOutput(f"Cannot write to {out}: {reason(error)}.") from error
+    finally:
+        for folder in made:
+            with suppress(OSError):  # not empty: the results are there
+                folder.rmdir()

@@ -55,10 +55,10 @@ def write_submission(
     files = list(images) if images is not None else _all_images(dataset)
     if not files:
         raise InvalidDataset(f"{dataset}: there are no .h5 files in its folder '{IMAGES}'.")
-    _require_apart(files, out)
     by_view: dict[View, list[Path]] = {}
     for file in files:
         by_view.setdefault(read_view(file), []).append(file)
+    _require_apart(files, out)
 
     written: list[Path] = []
     for view, members in by_view.items():
@@ -81,8 +81,7 @@ def write_submission(
 
 def _require_apart(images: Sequence[Path], out: Path) -> None:
     """Refuse what would write a prediction over an image or over another prediction: both are called N.h5."""
-    folder = out.resolve()
-    if any(image.parent.resolve() == folder for image in images):
+    if out.exists() and any(folder.samefile(out) for folder in {image.parent for image in images}):
         raise InvalidRequest(f"{out} holds the images themselves: choose another folder for the predictions.")
     seen: set[str] = set()
     for image in images:

@@ -9,6 +9,7 @@ pytest.importorskip("torch")
 from bundles import random_bundle
 from FetalEchoSegLib.anatomy import Condition, View
 from FetalEchoSegLib.commands import main
+from FetalEchoSegLib.errors import InvalidRequest, UnreadableInput, UnwritableOutput
 from FetalEchoSegLib.phantom.clip import make_named_clip
 from FetalEchoSegLib.readers import read_cine
 from FetalEchoSegLib.workflow import SegmentRequest, real_clip, segment_file, write_phantom_clip
@@ -80,9 +81,34 @@ def test_a_failed_run_leaves_earlier_results_alone(phantom, model, tmp_path, mon
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("FetalEchoSegLib.report.write_text", full_disk)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(UnwritableOutput, match="the disk is full; free some space") as caught:
         segment_file(request)
+    assert str(caught.value).startswith(f"Cannot write to {tmp_path / 'out'}:")
     assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == before
+
+
+def test_results_are_not_put_among_the_frames(model, tmp_path):
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    with pytest.raises(InvalidRequest, match="is the folder of the frames: choose another folder for the results"):
+        segment_file(SegmentRequest(frames, frames, model=model))
+    assert not list(frames.iterdir())
+
+
+def test_results_do_not_replace_the_clip_they_come_from(model, phantom, tmp_path):
+    _, folder = phantom
+    clip = tmp_path / "masks.seq.nrrd"  # also the name of a result
+    clip.write_bytes((folder / "clip.seq.nrrd").read_bytes())
+    with pytest.raises(InvalidRequest, match=r"would replace .*masks\.seq\.nrrd"):
+        segment_file(SegmentRequest(clip, tmp_path, model=model, frames=range(1)))
+    assert [file.name for file in tmp_path.iterdir()] == ["masks.seq.nrrd"]
+    assert clip.read_bytes() == (folder / "clip.seq.nrrd").read_bytes()
+
+
+def test_a_run_that_fails_at_once_leaves_no_empty_folder(model, tmp_path):
+    with pytest.raises(UnreadableInput, match="no such file"):
+        segment_file(SegmentRequest(tmp_path / "missing.dcm", tmp_path / "a" / "b", model=model))
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_command_segments_the_real_clip_and_says_what_it_may_not_claim(model, tmp_path, capsys):

@@ -103,10 +103,37 @@ def test_another_seed_gives_other_frames(dataset, tmp_path):
     assert (tmp_path / "images" / "1.h5").read_bytes() != (dataset / "images" / "1.h5").read_bytes()
 
 
-def test_cancelling_leaves_no_lists(tmp_path):
+def test_cancelling_leaves_nothing(tmp_path):
     with pytest.raises(Cancelled, match="3 of 23"):
-        write_dataset(tmp_path, **COUNTS, seed=5, image_shape=SHAPE, workers=1, cancelled=lambda: True)
-    assert not list(tmp_path.glob("*.json"))
+        write_dataset(tmp_path / "new", **COUNTS, seed=5, image_shape=SHAPE, workers=1, cancelled=lambda: True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_error_in_the_middle_leaves_other_files_of_the_folder_alone(tmp_path):
+    def stop(done, total):
+        raise KeyboardInterrupt
+
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(KeyboardInterrupt):
+        write_dataset(tmp_path, **COUNTS, seed=5, image_shape=SHAPE, workers=1, progress=stop)
+    assert [path.name for path in tmp_path.rglob("*")] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("taken", ["images", "labels", "valid.json"])
+def test_a_data_set_is_never_overwritten(tmp_path, taken):
+    (tmp_path / taken).mkdir()
+    with pytest.raises(InvalidRequest, match=f"holds a data set already .{taken}.: choose another folder"):
+        write_dataset(tmp_path, **COUNTS, seed=5, image_shape=SHAPE, workers=1)
+
+
+def test_a_negative_seed_is_refused(tmp_path):
+    with pytest.raises(InvalidRequest, match="A seed is a whole number from 0 on, not -1"):
+        write_dataset(tmp_path, **COUNTS, seed=-1)
+
+
+def test_a_clip_too_long_for_the_memory_is_refused():
+    with pytest.raises(InvalidRequest, match="at most 10000 frames, not 99999999999"):
+        make_clip(sample_case(View.RVOT, 3), frames=99_999_999_999)
 
 
 def test_a_file_in_the_way_of_the_folder_is_reported(tmp_path):
@@ -124,9 +151,10 @@ def test_a_full_disk_leaves_no_half_written_file(tmp_path, monkeypatch):
             file.write(data)
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(UnwritableOutput, match="full"):
+    with pytest.raises(UnwritableOutput, match="full") as caught:
         write_dataset(tmp_path, **COUNTS, seed=5, image_shape=SHAPE, workers=1)
-    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+    assert not list(tmp_path.iterdir())
+    assert ".partial" not in str(caught.value)
 
 
 def test_negative_counts_are_refused(tmp_path):

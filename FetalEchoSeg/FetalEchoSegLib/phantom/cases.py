@@ -132,9 +132,11 @@ class PhantomCase:
         foreign = self.conditions - set(permitted_conditions(self.view))
         if foreign:
             names = ", ".join(sorted(c.short for c in foreign))
-            raise InvalidRequest(f"the {self.view.short} view cannot show {names}")
+            raise InvalidRequest(
+                f"The {self.view.short} view cannot show {names}: leave it out or choose another view."
+            )
         if not 16.0 <= self.gestational_age <= 32.0:
-            raise InvalidRequest(f"the phantom is made for 16 to 32 weeks, not {self.gestational_age:g}")
+            raise InvalidRequest(f"The phantom is made for 16 to 32 weeks, not {self.gestational_age:g}.")
 
     @property
     def patient(self) -> str:
@@ -182,6 +184,12 @@ def sample_view(rng: np.random.Generator) -> View:
     return list(View)[int(rng.choice(len(shares), p=shares / shares.sum()))]
 
 
+def require_seed(seed: int) -> None:
+    """Raise InvalidRequest for a number that NumPy takes for no seed."""
+    if seed < 0:
+        raise InvalidRequest(f"A seed is a whole number from 0 on, not {seed}.")
+
+
 def sample_case(
     view: View,
     seed: int,
@@ -193,8 +201,7 @@ def sample_case(
     conditions  exactly these (InvalidRequest when the view cannot show one), or None to draw them
     prevalence  share of positives by condition when they are drawn, default `TRAINING_PREVALENCE`
     """
-    if seed < 0:
-        raise InvalidRequest("a seed is a whole number from 0 on")
+    require_seed(seed)
     rng = _stream(seed, f"case {view.short}")
     drawn = {c: rng.random() < (prevalence or TRAINING_PREVALENCE)[c] for c in permitted_conditions(view)}
     if conditions is None:
@@ -232,7 +239,9 @@ def sample_case(
     case = healthy
     for condition in sorted(chosen):
         if condition not in permitted_conditions(view):
-            raise InvalidRequest(f"the {view.short} view cannot show {condition.short}")
+            raise InvalidRequest(
+                f"The {view.short} view cannot show {condition.short}: leave it out or choose another view."
+            )
         case = _CHANGES[condition](case, _stream(seed, f"condition {view.short} {condition.short}"))
     return replace(case, conditions=chosen)
 

@@ -22,6 +22,7 @@ from .vessels import ThreeVesselTracheaSection
 if TYPE_CHECKING:
     from .devices import Device
 
+MOST_FRAMES = 10_000  # 5 GB of frames and masks at 512 x 512
 NOTICE = "Synthetic phantom, not patient data."
 
 _SECTIONS: dict[View, Callable[[PhantomCase], MovingStack]] = {
@@ -86,7 +87,9 @@ def make_clip(
     Raises InvalidRequest for an impossible number of frames or frame rate.
     """
     if frames < 1 or not 1.0 <= frame_rate <= 1000.0:
-        raise InvalidRequest(f"a clip needs at least 1 frame at 1 to 1000 Hz, not {frames} at {frame_rate:g} Hz")
+        raise InvalidRequest(f"A clip needs at least 1 frame at 1 to 1000 Hz, not {frames} at {frame_rate:g} Hz.")
+    if frames > MOST_FRAMES:
+        raise InvalidRequest(f"A phantom clip has at most {MOST_FRAMES} frames, not {frames}: make several.")
     from .devices import sample_device
     from .echo import render_clip
 

@@ -17,6 +17,8 @@ import numpy as np
 from ..anatomy import Condition
 from ..errors import Cancelled, InvalidRequest
 from ..fetus_layout import (
+    IMAGES,
+    LABELS,
     TRAIN_LABELED,
     TRAIN_UNLABELED,
     VALID,
@@ -27,7 +29,8 @@ from ..fetus_layout import (
     write_label,
     write_list,
 )
-from .cases import TEST_PREVALENCE, TRAINING_PREVALENCE, PhantomCase, sample_case, sample_view
+from ..output_files import all_or_nothing
+from .cases import TEST_PREVALENCE, TRAINING_PREVALENCE, PhantomCase, require_seed, sample_case, sample_view
 
 TEST_SAME = "test_same.json"
 TEST_NEW = "test_new.json"
@@ -88,8 +91,8 @@ def write_dataset(
     cancelled            asked after every case
     workers              processes, all cores unless told; 0 or 1 stays in this process
 
-    Raises InvalidRequest, UnwritableOutput and Cancelled. The lists are written last: a folder without them is not
-    complete, and what an interrupted run left is overwritten by the next.
+    Raises InvalidRequest, UnwritableOutput and Cancelled. The data set appears as a whole at the end or not at all; a
+    folder that holds one already is refused, because it may be a real one.
     """
     training = training_prevalence or TRAINING_PREVALENCE
     parts = (
@@ -100,20 +103,23 @@ def write_dataset(
         Part(TEST_NEW, test_new, True, True, TEST_PREVALENCE),
     )
     if min(p.frames for p in parts) < 0 or frames_per_case < 1:
-        raise InvalidRequest("the numbers of frames cannot be negative, and a case needs at least one frame")
+        raise InvalidRequest("The numbers of frames cannot be negative, and a case needs at least one frame.")
+    require_seed(seed)
     folder = Path(folder)
-    tasks = _tasks(folder, parts, seed, frames_per_case, image_shape)
+    if taken := next((n for n in (IMAGES, LABELS, *(p.name for p in parts)) if (folder / n).exists()), None):
+        raise InvalidRequest(f"{folder} holds a data set already ({taken}): choose another folder or remove that one.")
     total, done = sum(p.frames for p in parts), 0
     entries: dict[str, list[ListEntry]] = {p.name: [] for p in parts}
-    for part_name, case_entries in _run(tasks, workers):
-        entries[part_name] += case_entries
-        done += len(case_entries)
-        if progress:
-            progress(done, total)
-        if cancelled and cancelled():
-            raise Cancelled(f"Stopped after {done} of {total} frames; {folder} has no lists yet.")
-    for name, lines in entries.items():
-        write_list(folder / name, lines)
+    with all_or_nothing(folder) as temporary:
+        for part_name, case_entries in _run(_tasks(temporary, parts, seed, frames_per_case, image_shape), workers):
+            entries[part_name] += case_entries
+            done += len(case_entries)
+            if progress:
+                progress(done, total)
+            if cancelled and cancelled():
+                raise Cancelled(f"Stopped after {done} of {total} frames; nothing was kept.")
+        for name, lines in entries.items():
+            write_list(temporary / name, lines)
 
 
 def _tasks(

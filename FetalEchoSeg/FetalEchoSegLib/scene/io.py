@@ -61,7 +61,7 @@ def saveScene(path: Path | str) -> Path:
         if not written or problem or not _isWholeZip(bundle):
             reason = f" ({problem})" if problem else ""
             raise UnwritableOutput(
-                f"Cannot write {path}: the disk may be full or the folder not writable; choose another one{reason}."
+                f"Cannot write {path}: the disk may be full or the folder not writable{reason}; choose another folder."
             )
         bundle.replace(temporary)
     return path
@@ -168,7 +168,9 @@ def _writeSequence(path: Path | str, sequence: Any) -> Path:
         with collectedVtkErrors() as errors:
             written = storage.WriteData(sequence)
         if not written or errors:
-            raise UnwritableOutput(f"Cannot write {path}: {'; '.join(errors) or 'the disk may be full'}.")
+            raise UnwritableOutput(
+                f"Cannot write {path}: {'; '.join(errors) or 'the disk may be full'}; choose another folder."
+            )
     return path
 
 
