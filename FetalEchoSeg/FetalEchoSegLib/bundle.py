@@ -165,8 +165,13 @@ def find_bundle(name_or_path: str | Path, folders: Iterable[Path] | None = None)
     for bundle in bundles:
         if bundle.name == str(name_or_path):
             return bundle
-    known = ", ".join(b.name for b in bundles) or "none is installed"
-    raise UnusableBundle(f"There is no model '{name_or_path}': give a bundle's folder or one of: {known}.")
+    if path.is_dir():
+        return load_bundle(path, verify=False)  # says what the folder lacks
+    if path.is_file():
+        raise UnusableBundle(f"{path} is a file: give the folder of a bundle, or install this one if it is a .zip.")
+    known = ", ".join(bundle.name for bundle in bundles)
+    choice = f"choose one of {known}, or give a bundle's folder" if known else "install one or give a bundle's folder"
+    raise UnusableBundle(f"There is no model '{name_or_path}': {choice}.")
 
 
 def install_bundle(
@@ -186,7 +191,11 @@ def install_bundle(
     """
     target = user_bundle_folder() if folder is None else folder
     with install_into(target, source, sha256, progress, cancelled) as unpacked:
-        bundle = load_bundle(unpacked, verify=True)
+        try:
+            bundle = load_bundle(unpacked, verify=True)
+        except UnusableBundle as error:
+            # The temporary name means nothing to the user.
+            raise UnusableBundle(str(error).replace(str(unpacked), str(source))) from error
         final = target / bundle.name
         with place_bundle(final) as temporary:
             for path in unpacked.iterdir():

@@ -16,6 +16,7 @@ from .networks.configuration import ARCHITECTURE, EchoCareConfig
 FORMAT_VERSION = 1
 CARD_FILE = "bundle.yaml"
 WEIGHTS_FILE = "model.safetensors"
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"  # also the name of a folder
 _MAX_CARD_BYTES = 1 << 20
 
 
@@ -84,7 +85,7 @@ class Card(_Strict):
     """
 
     format_version: int = FORMAT_VERSION
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    name: str = Field(pattern=NAME_PATTERN)
     version: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+_-]{0,31}$")
     description: str = ""
     architecture: Architecture

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import UnwritableOutput
@@ -19,18 +19,28 @@ def user_bundle_folder() -> Path:
     chosen = os.environ.get("FETALECHO_MODELS")
     if chosen:
         return Path(chosen)
+    try:
+        return _data_folder() / "FetalEcho" / "Models"
+    except RuntimeError as error:  # a container's user without a home
+        raise UnwritableOutput(
+            "There is no home folder to keep models in: name a folder in FETALECHO_MODELS."
+        ) from error
+
+
+def _data_folder() -> Path:
     if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return base / "FetalEcho" / "Models"
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
 
 
 def bundle_folders() -> list[Path]:
     """Folders that hold bundles; the user's come first and win over a shipped one of the same name."""
-    return [user_bundle_folder(), *(folder / "Models" for folder in resource_folders())]
+    folders = [folder / "Models" for folder in resource_folders()]
+    with suppress(UnwritableOutput):  # without a home there are only the shipped ones
+        folders.insert(0, user_bundle_folder())
+    return folders
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from .bundle_card import CARD_FILE, WEIGHTS_FILE
 from .errors import Cancelled, UnusableBundle, UnwritableOutput
+from .output_files import reason
 
 Progress = Callable[[int, int], None]
 Cancelling = Callable[[], bool]
@@ -58,8 +59,7 @@ def install_into(
             raise UnusableBundle(f"There is no bundle at {source}: give a folder, a .zip file or an https address.")
         yield unpacked
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise UnwritableOutput(f"Cannot install the model in {target}: {reason}.") from error
+        raise UnwritableOutput(f"Cannot install the model in {target}: {reason(error)}.") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -90,8 +90,7 @@ def _temporary_folder(target: Path) -> Path:
         target.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(prefix=".partial-", dir=target))
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise UnwritableOutput(f"Cannot install models in {target}: {reason}.") from error
+        raise UnwritableOutput(f"Cannot install models in {target}: {reason(error)}.") from error
 
 
 class _HttpsOnly(urllib.request.HTTPRedirectHandler):
@@ -114,8 +113,8 @@ def _download(address: str, target: Path, steps: _Steps) -> None:
             total = int(announced) if announced.isdigit() else 0
             steps.copy(response, target, total)
     except urllib.error.URLError as error:
-        reason = getattr(error, "reason", error)
-        raise UnusableBundle(f"Cannot download {address} ({reason}): check the address and the connection.") from error
+        cause = getattr(error, "reason", error)
+        raise UnusableBundle(f"Cannot download {address} ({cause}): check the address and the connection.") from error
     except (TimeoutError, ConnectionError) as error:
         raise UnusableBundle(f"The download of {address} broke off ({error}): try again.") from error
     if total and target.stat().st_size != total:

@@ -19,6 +19,7 @@ from FetalEchoSegLib import bundle as bundle_module
 from FetalEchoSegLib import bundle_install, resources
 from FetalEchoSegLib.bundle import find_bundle, install_bundle, list_bundles, load_bundle, save_bundle
 from FetalEchoSegLib.bundle_card import CARD_FILE, WEIGHTS_FILE, Card
+from FetalEchoSegLib.bundle_folders import bundle_folders, user_bundle_folder
 from FetalEchoSegLib.conditions import ConditionThreshold
 from FetalEchoSegLib.errors import Cancelled, FetalEchoError, UnusableBundle, UnwritableOutput
 from FetalEchoSegLib.networks.configuration import EchoCareConfig
@@ -366,6 +367,43 @@ def test_a_bad_bundle_leaves_an_installed_one_untouched(saved, tmp_path):
             install_bundle(source)
     find_bundle("test-model").verify()
     assert [p.name for p in installed_folder().iterdir()] == [installed.path.name]
+
+
+def test_a_bad_bundle_is_named_by_where_the_user_has_it(saved):
+    saved.weights_path.write_bytes(saved.weights_path.read_bytes()[:-10])
+    with pytest.raises(UnusableBundle, match="do not match their card") as error:
+        install_bundle(saved.path)
+    assert str(saved.weights_path) in str(error.value)
+    assert ".partial" not in str(error.value)
+
+
+def test_what_is_no_model_is_said_with_what_to_do(saved, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file.zip").touch()
+    for name, says in {
+        "folder": "folder is not a model bundle: it has no bundle.yaml",
+        "file.zip": "file.zip is a file: give the folder of a bundle, or install this one",
+        "nonsense": "There is no model 'nonsense': install one or give a bundle's folder",
+    }.items():
+        with pytest.raises(UnusableBundle, match=says) as error:
+            find_bundle(name, folders=[tmp_path / "none"])
+        assert_one_sentence(error)
+    with pytest.raises(UnusableBundle, match="choose one of test-model, or give a bundle's folder"):
+        find_bundle("nonsense", folders=[saved.path.parent])
+
+
+def test_a_user_without_a_home_has_the_shipped_models(monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("FETALECHO_MODELS")
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert bundle_folders() == [folder / "Models" for folder in resources.resource_folders()]
+    with pytest.raises(UnwritableOutput, match="name a folder in FETALECHO_MODELS"):
+        user_bundle_folder()
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 broken"])

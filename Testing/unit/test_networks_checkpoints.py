@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-from FetalEchoSegLib.errors import UnusableBundle
+from FetalEchoSegLib.errors import InvalidRequest, UnusableBundle
 from FetalEchoSegLib.networks.checkpoints import import_checkpoint, load_encoder, match_network, read_checkpoint
 from FetalEchoSegLib.networks.configuration import EchoCareConfig
 from FetalEchoSegLib.networks.echocare import EchoCare
@@ -149,6 +149,17 @@ def test_a_pickle_posing_as_weights_is_refused_and_not_run(tmp_path, monkeypatch
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, content):
     (tmp_path / "best.pth").write_bytes(content)
     assert_refused(tmp_path / "best.pth", "best.pth")
+
+
+def test_a_picture_is_not_taken_for_a_dangerous_checkpoint(tmp_path):
+    (tmp_path / "best.pth").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
+    assert_refused(tmp_path / "best.pth", "is not a torch checkpoint: choose a .pth")
+
+
+@pytest.mark.parametrize("name", ["../../x", "a b", "-"])
+def test_a_name_that_is_no_folder_name_is_refused_before_the_work(tmp_path, name):
+    with pytest.raises(InvalidRequest, match="cannot be called"):
+        import_checkpoint(tmp_path / "absent.pth", name, folder=tmp_path / "m", config=CONFIG)
 
 
 def test_a_truncated_checkpoint_is_refused(tmp_path, network):

@@ -8,6 +8,7 @@ fit. (The public code loads with ``strict=False``, where a wrong file passes in 
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -17,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..bundle_card import Card
-from ..errors import UnusableBundle
+from ..bundle_card import NAME_PATTERN, Card
+from ..errors import InvalidRequest, UnusableBundle
 from .configuration import EchoCareConfig
 from .parameters import ENCODER_PREFIX, parameter_shapes
 
@@ -84,6 +85,8 @@ def import_checkpoint(
     from ..bundle_folders import user_bundle_folder
 
     path = Path(path)
+    if name and not re.match(NAME_PATTERN, name):
+        raise InvalidRequest(f"A model cannot be called '{name}': use at most 64 letters, digits, dots, - and _.")
     tensors = read_checkpoint(path)
     config = config or EchoCareConfig.full(n_views=0)
     if _is_encoder(tensors):
@@ -209,6 +212,10 @@ def _read_safetensors(path: Path) -> Any:
 
 def _read_torch(path: Path) -> Any:
     try:
+        with path.open("rb") as file:
+            start = file.read(2)
+        if start[:1] != b"\x80" and start != b"PK":
+            raise UnusableBundle(f"{path} is not a torch checkpoint: choose a .pth or .safetensors file.")
         with _numpy_numbers_allowed():
             try:
                 return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
