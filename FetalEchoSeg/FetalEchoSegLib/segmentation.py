@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from .bundle import Bundle
+    from .networks.output import EchoCareOutput
 
 Progress = Callable[[int, int], None]
 IsCancelled = Callable[[], bool]
@@ -79,7 +80,7 @@ class Segmenter:
         for rows in _batches(chosen, self.batch_size):
             if cancelled is not None and cancelled():
                 break
-            output = self._network(self._input(cine, rows))
+            output = self._run(self._input(cine, rows))
             # The first batch is spread over the whole clip; it speaks for all when the view is to be found.
             if output.views is not None and view_probabilities is None:
                 view_probabilities = _clip_view(output.views.float().log_softmax(1).cpu().numpy())
@@ -112,6 +113,18 @@ class Segmenter:
         size = self.bundle.card.preprocessing.size
         images = np.stack([network_input(cine.frame(row), size) for row in rows])
         return torch.from_numpy(images)[:, np.newaxis]
+
+    def _run(self, images: torch.Tensor) -> EchoCareOutput:
+        try:
+            return self._network(images)
+        except RuntimeError as error:
+            # PyTorch has a class of its own for some devices only.
+            if "out of memory" in str(error) or "can't allocate memory" in str(error):
+                raise InvalidRequest(
+                    f"There is not enough memory on {self.choice.device} for {len(images)} frames at a time: "
+                    "choose a smaller batch or another device."
+                ) from error
+            raise
 
     def _draw(self, cine: Cine, rows: Sequence[int], logits: torch.Tensor, view: View, collected: _Frames) -> None:
         box = Letterbox(*cine.image_shape)

@@ -79,7 +79,9 @@ def segment_file(request: SegmentRequest, progress: Progress | None = None) -> S
     require_writable(request.out)
     _require_apart(request.input, request.out)
     bundle = find_bundle(request.model or DEFAULT_BUNDLE)
-    cine = read_cine(request.input, view=request.view, manual_spacing=request.spacing)
+    cine = read_cine(
+        request.input, view=request.view, view_required=not request.find_view, manual_spacing=request.spacing
+    )
     if request.find_view:
         cine.view = None
     segmenter = Segmenter(bundle, request.device, request.precision, request.batch_size)

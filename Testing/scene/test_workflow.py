@@ -105,6 +105,15 @@ def test_results_do_not_replace_the_clip_they_come_from(model, phantom, tmp_path
     assert clip.read_bytes() == (folder / "clip.seq.nrrd").read_bytes()
 
 
+def test_the_view_is_found_in_a_fetus_file_that_lacks_it(model, tmp_path):
+    import h5py
+
+    with h5py.File(tmp_path / "1.h5", "w") as file:
+        file["image"] = np.zeros((64, 64, 3), dtype=np.uint8)
+    result = segment_file(SegmentRequest(tmp_path / "1.h5", tmp_path / "out", model=model, find_view=True))
+    assert result.prediction.view_source == "predicted"
+
+
 def test_a_run_that_fails_at_once_leaves_no_empty_folder(model, tmp_path):
     with pytest.raises(UnreadableInput, match="no such file"):
         segment_file(SegmentRequest(tmp_path / "missing.dcm", tmp_path / "a" / "b", model=model))

@@ -100,6 +100,16 @@ def test_a_range_far_too_long_for_the_memory_is_refused_at_once(segmenter):
         segmenter.segment(clip(), view=View.LVOT, frames=range(10**20))
 
 
+def test_a_lack_of_memory_on_the_device_is_a_sentence(bundle):
+    def refuse(_images):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+
+    segmenter = Segmenter(bundle, "cpu", "fp32", batch_size=4)
+    segmenter._network = refuse
+    with pytest.raises(InvalidRequest, match="not enough memory on cpu for 4 frames at a time: choose a smaller batch"):
+        segmenter.segment(clip(), view=View.LVOT)
+
+
 def test_cancel_keeps_the_finished_frames(segmenter):
     calls = []
     prediction = segmenter.segment(

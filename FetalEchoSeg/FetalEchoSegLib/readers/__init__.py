@@ -26,6 +26,7 @@ def read_cine(
     path: Path | str,
     *,
     view: View | None = None,
+    view_required: bool = True,
     manual_spacing: tuple[float, float] | None = None,
     memory_limit: int | None = None,
 ) -> Cine:
@@ -33,6 +34,7 @@ def read_cine(
 
     path            file, or folder with the images or the single-frame DICOM files of one clip
     view            the user's view; wins over the file's
+    view_required   refuse a FETUS file that lacks its view; False when the model is to find it
     manual_spacing  the user's pixel size, (row, column) in mm; wins over the file's
     memory_limit    bytes the decoded clip may take, by default 80 % of the free memory
 
@@ -45,7 +47,7 @@ def read_cine(
     """
     spacing = None if manual_spacing is None else user_spacing(manual_spacing)
     path = Path(path)
-    cine = _open(path, MemoryLimit(memory_limit), view).cine
+    cine = _open(path, MemoryLimit(memory_limit), view, view_required).cine
     if view is not None:
         cine.view = view
     if spacing is not None:
@@ -159,7 +161,7 @@ def _open(path: Path, limit: MemoryLimit, view: View | None, view_required: bool
         if not path.exists():
             raise UnreadableInput(f"{path}: there is no such file or folder; check the path.")
         if path.is_dir():
-            return _open_folder(path, limit)
+            return _open_folder(path, limit, view, view_required)
         if not path.is_file():
             raise UnreadableInput(f"{path}: it is neither a file nor a folder; choose an ultrasound file.")
         if path.stat().st_size == 0:
@@ -224,7 +226,7 @@ def _kind(path: Path) -> str:
     return "video" if suffix in video.SUFFIXES else ""
 
 
-def _open_folder(folder: Path, limit: MemoryLimit) -> Opened:
+def _open_folder(folder: Path, limit: MemoryLimit, view: View | None, view_required: bool) -> Opened:
     visible = (p for p in folder.iterdir() if p.is_file() and not ignorable(p))
     files = sorted(visible, key=lambda file: natural_order(file.name))
     kinds = {path: _kind(path) for path in files if path.stat().st_size > 0}
@@ -245,7 +247,7 @@ def _open_folder(folder: Path, limit: MemoryLimit) -> Opened:
 
         return open_images(images, folder, limit)
     if len(files) == 1 and kinds.get(files[0]):
-        return _open(files[0], limit, None)
+        return _open(files[0], limit, view, view_required)
     several = [path.name for path in files if kinds.get(path)]
     if several:
         raise UnreadableInput(f"{folder}: it holds several clips ({', '.join(several[:3])}, ...); choose one file.")

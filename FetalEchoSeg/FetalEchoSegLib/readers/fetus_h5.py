@@ -38,7 +38,9 @@ def open_fetus(path: Path, limit: MemoryLimit, view: View | None = None, view_re
         shape = (1, *image.shape)
         limit.check(path, shape)
         if stored_view is None and view is None and view_required:
-            raise UnreadableInput(f"{path}: the key 'view' is missing; name the view yourself.")
+            raise UnreadableInput(
+                f"{path}: the key 'view' is missing; name the view yourself or let the model find it."
+            )
         notes = list(size_notes(shape))
         found = view
         if stored_view is None:
