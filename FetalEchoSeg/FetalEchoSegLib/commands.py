@@ -9,12 +9,18 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 from . import __version__
 from .anatomy import Condition, View
-from .errors import FetalEchoError
+from .errors import FetalEchoError, InvalidRequest
+from .output_files import reason
+
+if TYPE_CHECKING:
+    from .bundle import Bundle
 
 AUTO = "auto"
 
@@ -23,24 +29,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     parser = build_parser()
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.DEBUG if options.debug else logging.WARNING, format="%(message)s")
+    # What libraries have to say (cache folders, formats on the way out) is for developers.
+    logging.basicConfig(level=logging.DEBUG if options.debug else logging.ERROR, format="fetalecho: %(message)s")
+    logging.getLogger(__package__).setLevel(logging.DEBUG if options.debug else logging.WARNING)
     try:
-        return options.run(options) or 0
+        with warnings.catch_warnings():
+            if not options.debug:
+                warnings.simplefilter("ignore")
+            return options.run(options) or 0
     except KeyboardInterrupt:
         _say("Interrupted; nothing half-written was kept.", error=True)
         return 130
     except BrokenPipeError:
         return 0
-    except (FetalEchoError, MemoryError) as error:
+    except (FetalEchoError, OSError, MemoryError) as error:
         if options.debug:
             raise
-        _say(f"fetalecho: {error or 'out of memory; try a smaller --batch or fewer --frames'}", error=True)
+        _say(f"fetalecho: {' '.join(_sentence(error).splitlines())}", error=True)
         return 1
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "There is not enough memory: use a smaller --batch or fewer frames, or close other programs."
+    if isinstance(error, OSError):
+        return f"{error.filename or 'A file or the output'} cannot be used: {reason(error)}."
+    return str(error)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that says what is wrong in one line instead of after a screen of options."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with 2 and one sentence."""
+        self.exit(2, f"fetalecho: {message[:1].upper()}{message[1:].rstrip('.')}. See {self.prog} --help.\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands; also the source of the README's table of options."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="fetalecho",
         description="Fetal heart ultrasound: segment, label and measure. Research software, not for diagnosis.",
     )
@@ -59,8 +86,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_segment(commands: argparse._SubParsersAction) -> None:
     parser = _command(commands, "segment", _segment, "Segment a clip: Slicer scene, masks, tables, pictures, report.")
-    parser.add_argument("input", type=Path, help="DICOM, FETUS .h5, .seq.nrrd, .nrrd, .mha, image, folder or video")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument("input", type=_path, help="DICOM, FETUS .h5, .seq.nrrd, .nrrd, .mha, image, folder or video")
+    parser.add_argument("--out", type=_path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument(
         "--view",
         type=_view_or_auto,
@@ -77,13 +104,13 @@ def _add_segment(commands: argparse._SubParsersAction) -> None:
 
 def _add_info(commands: argparse._SubParsersAction) -> None:
     parser = _command(commands, "info", _info, "Say what a file holds: frames, times, calibration, what is measurable.")
-    parser.add_argument("input", type=Path)
+    parser.add_argument("input", type=_path, help="file or folder, as for segment")
 
 
 def _add_phantom(commands: argparse._SubParsersAction) -> None:
     parser = _command(commands, "phantom", _phantom, "Make a synthetic clip with its truth, or a whole data set.")
-    parser.add_argument("--out", type=Path, required=True, metavar="PATH", help="folder for the clip or the data set")
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: 0)")
+    parser.add_argument("--out", type=_path, required=True, metavar="DIR", help="folder for the clip or the data set")
+    parser.add_argument("--seed", type=_count, default=0, metavar="N", help="same seed, same bytes (default: 0)")
     clip = parser.add_argument_group("clip")
     clip.add_argument("--view", type=_view, default=View.FOUR_CHAMBER, metavar="VIEW", help=_views())
     clip.add_argument(
@@ -93,57 +120,60 @@ def _add_phantom(commands: argparse._SubParsersAction) -> None:
         metavar="NAME",
         help=f"repeatable; one of {', '.join(c.short for c in Condition)} that the view can show (default: none)",
     )
-    clip.add_argument("--frames", type=_positive, default=60)
+    clip.add_argument("--frames", type=_positive, default=60, metavar="N", help="frames of the clip (default: 60)")
     clip.add_argument("--rate", type=float, default=50.0, metavar="HZ", help="frames per second (default: 50)")
     clip.add_argument("--new-device", action="store_true", help="image it with a device kept out of training sets")
     dataset = parser.add_argument_group("data set in FETUS layout")
     dataset.add_argument("--dataset", action="store_true", help="write images/, labels/ and the lists of five parts")
     for part, count in (("labelled", 391), ("unlabelled", 2409), ("validation", 200), ("same", 200), ("new", 200)):
-        dataset.add_argument(f"--{part}", type=int, default=count, metavar="N", help=f"frames (default: {count})")
+        dataset.add_argument(f"--{part}", type=_count, default=count, metavar="N", help=f"frames (default: {count})")
 
 
 def _add_predict(commands: argparse._SubParsersAction) -> None:
     parser = _command(commands, "predict", _predict, "Segment a FETUS data set into the official submission format.")
-    parser.add_argument("dataset", type=Path, help="folder with images/")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for N.h5 with mask and label")
-    parser.add_argument("--list", type=Path, metavar="FILE", help="JSON list of the images (default: all)")
+    parser.add_argument("dataset", type=_path, help="folder with images/")
+    parser.add_argument("--out", type=_path, required=True, metavar="DIR", help="folder for N.h5 with mask and label")
+    parser.add_argument("--list", type=_path, metavar="FILE", help="JSON list of the images (default: all)")
     parser.add_argument("--model", metavar="MODEL", help="bundle name or folder (default: the demo bundle)")
     _add_device(parser)
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
-    parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16"])
+    parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16"], help="default: auto")
     parser.add_argument("--batch", type=_positive, metavar="N", help="frames per forward pass")
 
 
 def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     parser = _command(commands, "evaluate", _evaluate, "DSC, NSD and macro-F1 as the FETUS 2026 evaluator computes.")
-    parser.add_argument("predictions", type=Path, help="folder of N.h5 with mask and label")
-    parser.add_argument("dataset", type=Path, help="folder with images/ and labels/")
-    parser.add_argument("--list", type=Path, metavar="FILE", help="JSON list of the images to evaluate (test_new.json)")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--csv", type=Path, metavar="FILE")
+    parser.add_argument("predictions", type=_path, help="folder of N.h5 with mask and label")
+    parser.add_argument("dataset", type=_path, help="folder with images/ and labels/")
+    parser.add_argument(
+        "--list", type=_path, metavar="FILE", help="JSON list of the images to evaluate (test_new.json)"
+    )
+    parser.add_argument("--json", type=_path, metavar="FILE", help="write all figures as JSON")
+    parser.add_argument("--csv", type=_path, metavar="FILE", help="write a table of all classes and views")
 
 
 def _add_models(commands: argparse._SubParsersAction) -> None:
     parser = _command(commands, "models", _models, "List, show, check, install and import models.")
-    parser.add_argument("--show", metavar="MODEL", help="print a bundle's card")
-    parser.add_argument("--verify", metavar="MODEL", help="check a bundle's weights against their SHA-256")
-    parser.add_argument("--install", metavar="SOURCE", help="bundle folder, .zip or https address")
-    parser.add_argument("--sha256", metavar="HASH", help="expected hash of the .zip")
-    parser.add_argument(
+    actions = parser.add_mutually_exclusive_group()
+    actions.add_argument("--show", metavar="MODEL", help="print a bundle's card")
+    actions.add_argument("--verify", metavar="MODEL", help="check a bundle's weights against their SHA-256")
+    actions.add_argument("--install", metavar="SOURCE", help="bundle folder, .zip or https address")
+    parser.add_argument("--sha256", metavar="HASH", help="with --install: expected hash of the .zip")
+    actions.add_argument(
         "--import-checkpoint",
-        type=Path,
+        type=_path,
         metavar="FILE",
         help="FETUS baseline best.pth or echocare_encoder.pth; becomes the bundle --name",
     )
-    parser.add_argument("--name", help="name of the imported bundle")
+    parser.add_argument("--name", help="with --import-checkpoint: name of the new bundle (default: the file's)")
 
 
 def _add_demo(commands: argparse._SubParsersAction) -> None:
     parser = _command(commands, "demo", _demo, "The whole path on a synthetic clip of each view and on a real clip.")
-    parser.add_argument("--out", type=Path, default=Path("demo_output"), metavar="DIR")
+    parser.add_argument("--out", type=_path, default=Path("demo_output"), metavar="DIR")
     parser.add_argument("--frames", type=_positive, default=60, help="frames of each synthetic clip (default: 60)")
 
 
@@ -186,8 +216,10 @@ def _info(options: argparse.Namespace) -> None:
 
 
 def _phantom(options: argparse.Namespace) -> None:
+    from .output_files import require_writable
     from .phantom import clip, dataset
 
+    require_writable(options.out)
     if options.dataset:
         dataset.write_dataset(
             options.out,
@@ -242,20 +274,28 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _models(options: argparse.Namespace) -> None:
     from . import bundle
 
+    if options.sha256 and not options.install:
+        raise InvalidRequest("--sha256 is the hash of a model to --install: give both or neither.")
+    if options.name and not options.import_checkpoint:
+        raise InvalidRequest("--name is the name of a checkpoint to --import-checkpoint: give both or neither.")
     if options.show:
         _say(str(bundle.find_bundle(options.show)))
     elif options.verify:
         bundle.find_bundle(options.verify).verify()
         _say(f"{options.verify}: weights match their SHA-256")
     elif options.install:
-        _say(f"Installed {bundle.install_bundle(options.install, sha256=options.sha256, progress=_bar('bytes'))}")
+        installed = bundle.install_bundle(options.install, sha256=options.sha256, progress=_bar("bytes"))
+        _say(f"Installed {_listed(installed)}")
     elif options.import_checkpoint:
         from .networks.checkpoints import import_checkpoint
 
-        _say(f"Imported {import_checkpoint(options.import_checkpoint, name=options.name)}")
+        _say(f"Imported {_listed(import_checkpoint(options.import_checkpoint, name=options.name))}")
     else:
-        for found in bundle.list_bundles():
-            _say(f"{found.name:20} {found.version:8} {found.path}\n{'':20} {found.notice}")
+        _say("\n".join(map(_listed, bundle.list_bundles())) or "No model is installed; install one with --install.")
+
+
+def _listed(bundle: Bundle) -> str:
+    return f"{bundle.name:20} {bundle.version:8} {bundle.path}" + (f"\n{'':20} {bundle.notice}" * bool(bundle.notice))
 
 
 def _demo(options: argparse.Namespace) -> None:
@@ -290,15 +330,28 @@ def _condition(text: str) -> Condition:
     raise argparse.ArgumentTypeError(f"unknown condition '{text}': {', '.join(c.short for c in Condition)}")
 
 
+def _path(text: str) -> Path:
+    # An empty text, mostly a shell variable that is not set, would mean the current folder.
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty")
+    return Path(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of 0 or more")
+    return int(text)
+
+
 def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of 1 or more")
     return int(text)
 
 
 def _frame_range(text: str) -> range:
     first, _, last = text.partition("-")
-    if not first.isdigit() or (last and not last.isdigit()) or int(last or first) < int(first):
+    if not first.isdecimal() or (last and not last.isdecimal()) or int(last or first) < int(first):
         raise argparse.ArgumentTypeError(f"'{text}' is not a frame range such as 0-59")
     return range(int(first), int(last or first) + 1)
 
@@ -332,7 +385,11 @@ def _bar(what: str) -> Callable[[int, int], None]:
 
 def _say(text: str, error: bool = False) -> None:
     stream = sys.stderr if error else sys.stdout
-    stream.write(text + "\n")
+    if stream is None:  # closed by whoever started us
+        return
+    # A terminal may lack a letter, such as × in an old code page.
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.encode(encoding, "replace").decode(encoding) + "\n")
     stream.flush()
 
 

@@ -50,6 +50,11 @@ def test_debug_shows_the_error_itself(tmp_path):
         (["segment", "a", "--out", "b", "--spacing", "-1"], "not a spacing in mm"),
         (["phantom", "--out", "b", "--frames", "0"], "not a whole number of 1 or more"),
         (["phantom", "--out", "b", "--condition", "flu"], "unknown condition 'flu': VSD"),
+        (["phantom", "--out", "b", "--seed", "-1"], "not a whole number of 0 or more"),
+        (["phantom", "--out", "b", "--frames", "²"], "not a whole number of 1 or more"),
+        (["segment", "a", "--out", ""], "the path is empty"),
+        (["info", ""], "the path is empty"),
+        (["models", "--show", "a", "--verify", "a"], "not allowed with"),
     ],
 )
 def test_wrong_arguments_exit_with_2_and_say_why(capsys, arguments, complaint):
@@ -88,6 +93,86 @@ def test_evaluate_writes_the_official_keys(capsys, tmp_path):
     assert scores["nsd"] == pytest.approx(100.0)
     assert "95.0" in capsys.readouterr().out
     assert table.read_text().count("\n") > 14
+
+
+def test_a_line_break_in_a_file_name_does_not_break_the_sentence(capsys, tmp_path):
+    (tmp_path / "new\nline.png").write_bytes(b"xx")
+    assert "new line.png" in fails(capsys, "info", tmp_path / "new\nline.png")
+
+
+def test_what_the_system_refuses_is_a_sentence_too(capsys, monkeypatch, tmp_path):
+    def refuse(_path):
+        raise OSError(28, "No space left on device", "scene.tmp")
+
+    monkeypatch.setattr("FetalEchoSegLib.readers.describe", refuse)
+    assert "scene.tmp cannot be used: the disk is full; free some space" in fails(capsys, "info", tmp_path)
+
+
+def test_a_lack_of_memory_comes_with_advice(capsys, monkeypatch, tmp_path):
+    def refuse(_path):
+        raise MemoryError("Unable to allocate 745. GiB for an array with shape (99999999999,)")
+
+    monkeypatch.setattr("FetalEchoSegLib.readers.describe", refuse)
+    said = fails(capsys, "info", tmp_path)
+    assert "use a smaller --batch or fewer frames" in said
+    assert "array" not in said
+
+
+def test_warnings_of_libraries_are_for_debugging_only(capsys, monkeypatch, tmp_path):
+    import logging
+    import warnings
+
+    def noisy(_path):
+        warnings.warn("deprecated since 3.1", UserWarning, stacklevel=1)
+        logging.getLogger("matplotlib").warning("created a temporary cache directory")
+        return "a clip"
+
+    monkeypatch.setattr("FetalEchoSegLib.readers.describe", noisy)
+    assert main(["info", str(tmp_path)]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_terminal_without_the_letter_gets_a_replacement(monkeypatch, tmp_path):
+    import io
+    import sys
+
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    write_image(image_path(tmp_path, "1"), np.zeros((64, 48, 3), dtype=np.uint8), View.RVOT)
+    assert main(["info", str(image_path(tmp_path, "1"))]) == 0
+    assert b"48 ? 64 pixels" in written.getvalue()
+
+
+def test_a_closed_output_does_not_matter(monkeypatch, tmp_path):
+    import sys
+
+    monkeypatch.setattr(sys, "stdout", None)
+    write_image(image_path(tmp_path, "1"), np.zeros((64, 48, 3), dtype=np.uint8), View.RVOT)
+    assert main(["info", str(image_path(tmp_path, "1"))]) == 0
+
+
+def test_wrong_arguments_are_one_sentence(capsys):
+    with pytest.raises(SystemExit):
+        main(["segment", "clip.dcm"])
+    said = capsys.readouterr().err
+    assert said == "fetalecho: The following arguments are required: --out. See fetalecho segment --help.\n"
+
+
+@pytest.mark.parametrize("lone", [["--sha256", "a" * 64], ["--name", "x"], ["--show", "a", "--name", "x"]])
+def test_an_option_of_models_that_would_do_nothing_is_refused(capsys, lone):
+    assert "give both or neither" in fails(capsys, "models", *lone)
+
+
+def test_models_says_when_there_is_none(capsys, monkeypatch):
+    monkeypatch.setattr("FetalEchoSegLib.bundle.list_bundles", list)
+    assert main(["models"]) == 0
+    assert "No model is installed; install one" in capsys.readouterr().out
+
+
+def test_phantom_looks_at_its_folder_before_the_work(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("FetalEchoSegLib.phantom.clip.make_named_clip", lambda *_a, **_k: pytest.fail("too late"))
+    (tmp_path / "file").write_text("in the way")
+    assert "a part of the path is a file" in fails(capsys, "phantom", "--out", tmp_path / "file" / "clip")
 
 
 def test_info_describes_a_still(capsys, tmp_path):
