@@ -1,0 +1,194 @@
+"""Bias and limits of agreement of the measures against the phantom's analytic truth.
+
+Limits of agreement are mean difference ± 1.96 SD (Bland & Altman 1986) over synthetic fetuses, on the truth masks and,
+where the demo model is there, on its masks. The phantom is not patient data: this tests arithmetic, not a diagnosis.
+
+Run: python Testing/benchmarks/bench_measurements.py
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from FetalEchoSegLib.anatomy import View
+from FetalEchoSegLib.cine import Cine
+from FetalEchoSegLib.measurements import measure
+from FetalEchoSegLib.phantom.cases import sample_case
+from FetalEchoSegLib.phantom.clip import make_clip, make_section, place
+from FetalEchoSegLib.phantom.contours import area
+from FetalEchoSegLib.phantom.devices import sample_device
+from FetalEchoSegLib.phantom.raster import fill_centres, rasterise_labels
+from FetalEchoSegLib.phantom.sector import SectorGeometry
+from FetalEchoSegLib.phantom.vessels import TRANSVERSE_ARCH
+
+CASES = 20
+MODEL_CASES = 6
+FRAMES, FRAME_RATE = 60, 50.0
+DEMO_MODEL = Path(__file__).resolve().parents[2] / "Resources" / "Models" / "demo-tiny"
+
+
+def truth_masks(case, frames=FRAMES, frame_rate=FRAME_RATE):
+    """(clip, labels, spine click) of a case without its echoes: masks from the contours, a flat sector as picture."""
+    section, placement = make_section(case), place(case)
+    geometry = SectorGeometry.plan(sample_device(case.seed), placement)
+    times = np.arange(frames) / frame_rate
+    labels = np.stack([rasterise_labels(section.layers(t), placement, geometry, t) for t in times])
+    picture = np.where(geometry.visible, 60, 0).astype(np.uint8)
+    cine = Cine.from_array(
+        np.broadcast_to(picture, labels.shape),
+        times,
+        spacing=(geometry.spacing, geometry.spacing),
+        calibration="phantom",
+        view=case.view,
+    )
+    return cine, labels, spine_click(section, placement, geometry)
+
+
+def spine_click(section, placement, geometry):
+    """(row, column) of the vertebral body in the first frame."""
+    column, row = geometry.to_pixels(placement.to_probe(section.chest.spine, 0.0))
+    return float(row), float(column)
+
+
+def truth(case):
+    """Analytic value of each measure of a case, by name."""
+    if case.view is View.FOUR_CHAMBER:
+        return four_chamber_truth(case)
+    values = {"heart_rate": case.heart_rate}
+    if case.view is View.LVOT:
+        return values | {"AscAo_diameter": case.size("AscAo")}
+    names = ("AscAo", "MPA", "LPA", "RPA", "DescAo", "SVC") if case.view is View.RVOT else ("MPA", "SVC")
+    values |= {f"{name}_diameter": case.size(name) for name in names}
+    if case.view is View.RVOT:
+        return values | {"aorta_to_pulmonary_ratio": case.size("AscAo") / case.size("MPA")}
+    arch = TRANSVERSE_ARCH * case.size("AscAo")
+    return values | {
+        "arch_diameter": arch,
+        "isthmus_diameter": min(case.size("isthmus"), arch),
+        "aorta_to_pulmonary_ratio": arch / case.size("MPA"),
+    }
+
+
+def four_chamber_truth(case):
+    """Analytic values from the contours at end-diastole, in the heart's and the body's own axes."""
+    section = make_section(case)
+    heart, chest, frame = section.heart, section.chest, section.frame
+    contours = {layer.name: layer.contour for layer in section.layers((-case.phase % 1.0) * 60.0 / case.heart_rate)}
+    outline, cavity = contours["pericardium"], contours["lungs"]
+    local = frame.from_anatomy(outline)
+    lv, rv, la, ra = (
+        area(contours[f"{side} {part}"]) for part in ("ventricle", "atrium") for side in ("left", "right")
+    )
+    values = {
+        "cardiothoracic_area_ratio": area(outline) / area(cavity),
+        "cardiothoracic_circumference_ratio": moment_ellipse(outline) / moment_ellipse(cavity),
+        "cardiothoracic_diameter_ratio": np.ptp(local[:, 1]) / np.ptp(cavity[:, 0]),
+        "cardiac_circumference": moment_ellipse(outline),
+        "cardiac_axis": case.axis,
+        "cardiac_position": 100 * (centroid(outline)[0] - centroid(cavity)[0]) / np.ptp(cavity[:, 0]),
+        "ventricular_width_ratio": np.ptp(heart.rv[:, 1]) / np.ptp(heart.lv[:, 1]),
+        "ventricular_area_ratio": rv / lv,
+        "LV_area": lv,
+        "RV_area": rv,
+        "LV_fractional_area_change": 100 * case.area_change[0],
+        "RV_fractional_area_change": 100 * case.area_change[1],
+        "atrial_area_ratio": la / ra,
+        "LA_emptying": 100 * case.atrial_emptying,
+        "DescAo_diameter": case.size("DescAo"),
+        "heart_rate": case.heart_rate,
+    }
+    assert chest.cavity.shape == cavity.shape
+    for short, chamber in (("LV", heart.lv), ("RV", heart.rv)):
+        length, width = np.ptp(chamber, axis=0)
+        values |= {f"{short}_length": length, f"{short}_width": width, f"{short}_sphericity": length / width}
+    return values
+
+
+def moment_ellipse(contour, step=0.05):
+    """Perimeter by numerical integration of the ellipse with the area and second moments of a fine filling."""
+    low = contour.min(axis=0) - 1.0
+    shape = tuple(np.ceil((np.ptp(contour, axis=0) + 2.0) / step).astype(int)[::-1])
+    filled = np.zeros(shape, np.uint8)
+    fill_centres(filled, (contour - low) / step, 1)
+    points = np.argwhere(filled) * step
+    values = np.linalg.eigvalsh(np.cov(points.T))
+    axes = np.sqrt(values / np.sqrt(values[0] * values[1]) * area(contour) / np.pi)
+    angle = np.linspace(0.0, 2 * np.pi, 4000)
+    ring = np.stack([axes[0] * np.cos(angle), axes[1] * np.sin(angle)], axis=1)
+    return float(np.linalg.norm(np.diff(ring, axis=0), axis=1).sum())
+
+
+def centroid(contour):
+    """Centre of mass of the enclosed area."""
+    following = np.roll(contour, -1, axis=0)
+    cross = contour[:, 0] * following[:, 1] - following[:, 0] * contour[:, 1]
+    return ((contour + following) * cross[:, None]).sum(axis=0) / (3 * cross.sum())
+
+
+def differences(cases, masks):
+    """{(view, measure): (list of measured − true, number not measurable, unit)}; ratios as % of the truth."""
+    found = {}
+    for case in cases:
+        cine, labels, spine = masks(case)
+        rows = {r.name: r for r in measure(labels, cine, case.view, gestational_age=case.gestational_age, spine=spine)}
+        for name, expected in truth(case).items():
+            row = rows[name]
+            unit = row.unit or "% of truth"
+            entry = found.setdefault((case.view.short, name), ([], [], unit))
+            if row.value is None:
+                entry[1].append(row.reason)
+            else:
+                scale = 1.0 if row.unit else 100.0 / expected
+                entry[0].append((row.value - expected) * scale)
+    return found
+
+
+def summary(found, source):
+    """(name, value, unit) rows: bias and limits of agreement."""
+    rows = []
+    for (view, name), (errors, reasons, unit) in found.items():
+        count = f"n={len(errors)}" + (f", {len(reasons)} not measurable" if reasons else "")
+        if len(errors) < 2:
+            rows.append((f"{source} {view} {name} ({count})", "-", unit))
+            continue
+        bias, spread = float(np.mean(errors)), 1.96 * float(np.std(errors, ddof=1))
+        rows.append(
+            (f"{source} {view} {name} ({count})", f"{bias:+.2f} [{bias - spread:+.2f}, {bias + spread:+.2f}]", unit)
+        )
+    return rows
+
+
+def model_masks():
+    """Function from a case to what the demo model makes of its clip; None without the model."""
+    if not (DEMO_MODEL / "bundle.yaml").exists():
+        return None
+    from FetalEchoSegLib.bundle import load_bundle
+    from FetalEchoSegLib.segmentation import Segmenter
+
+    segmenter = Segmenter(load_bundle(DEMO_MODEL))
+
+    def masks(case):
+        device = sample_device(case.seed)
+        made = make_clip(case, frames=30, frame_rate=30.0, device=device)
+        placement = place(case)
+        spine = spine_click(make_section(case), placement, SectorGeometry.plan(device, placement))
+        return made.cine, segmenter.segment(made.cine, view=case.view).labels, spine
+
+    return masks
+
+
+def run(cases=CASES, model_cases=MODEL_CASES):
+    """(name, value, unit) rows; value is "bias [lower limit, upper limit]"."""
+    rows = summary(differences((sample_case(v, 500 + k) for v in View for k in range(cases)), truth_masks), "truth")
+    masks = model_masks()
+    if masks:
+        chosen = (sample_case(v, 900 + k) for v in View for k in range(model_cases))
+        rows += summary(differences(chosen, masks), "demo model")
+    return rows
+
+
+if __name__ == "__main__":
+    for name, value, unit in run(*(int(a) for a in sys.argv[1:])):
+        print(f"{name:72} {value:>26} {unit}")
