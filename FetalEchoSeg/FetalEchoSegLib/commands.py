@@ -112,7 +112,7 @@ def _add_phantom(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--out", type=_path, required=True, metavar="DIR", help="folder for the clip or the data set")
     parser.add_argument("--seed", type=_count, default=0, metavar="N", help="same seed, same bytes (default: 0)")
     clip = parser.add_argument_group("clip")
-    clip.add_argument("--view", type=_view, default=View.FOUR_CHAMBER, metavar="VIEW", help=_views())
+    clip.add_argument("--view", type=_view, metavar="VIEW", help=f"{_views()} (default: 4CH)")
     clip.add_argument(
         "--condition",
         type=_condition,
@@ -120,13 +120,18 @@ def _add_phantom(commands: argparse._SubParsersAction) -> None:
         metavar="NAME",
         help=f"repeatable; one of {', '.join(c.short for c in Condition)} that the view can show (default: none)",
     )
-    clip.add_argument("--frames", type=_positive, default=60, metavar="N", help="frames of the clip (default: 60)")
-    clip.add_argument("--rate", type=float, default=50.0, metavar="HZ", help="frames per second (default: 50)")
+    clip.add_argument("--frames", type=_positive, metavar="N", help="frames of the clip (default: 60)")
+    clip.add_argument("--rate", type=float, metavar="HZ", help="frames per second (default: 50)")
     clip.add_argument("--new-device", action="store_true", help="image it with a device kept out of training sets")
     dataset = parser.add_argument_group("data set in FETUS layout")
     dataset.add_argument("--dataset", action="store_true", help="write images/, labels/ and the lists of five parts")
-    for part, count in (("labelled", 391), ("unlabelled", 2409), ("validation", 200), ("same", 200), ("new", 200)):
-        dataset.add_argument(f"--{part}", type=_count, default=count, metavar="N", help=f"frames (default: {count})")
+    for part, count in _PARTS.items():
+        dataset.add_argument(f"--{part}", type=_count, metavar="N", help=f"frames (default: {count})")
+
+
+# Frames in each part of the data set, as in the FETUS 2026 challenge; options of the clip that a data set ignores.
+_PARTS = {"labelled": 391, "unlabelled": 2409, "validation": 200, "same": 200, "new": 200}
+_CLIP_OPTIONS = ("view", "condition", "frames", "rate", "new_device")
 
 
 def _add_predict(commands: argparse._SubParsersAction) -> None:
@@ -219,26 +224,33 @@ def _phantom(options: argparse.Namespace) -> None:
     from .output_files import require_writable
     from .phantom import clip, dataset
 
+    given = {name for name, value in vars(options).items() if value is not None and value is not False}
+    if stray := sorted(given.intersection(_CLIP_OPTIONS if options.dataset else _PARTS)):
+        kind = "a single clip: leave out --dataset" if options.dataset else "a data set: add --dataset"
+        raise InvalidRequest(f"--{stray[0].replace('_', '-')} is for {kind}, or leave out this option.")
     require_writable(options.out)
     if options.dataset:
+        counts = {
+            part: count if getattr(options, part) is None else getattr(options, part) for part, count in _PARTS.items()
+        }
         dataset.write_dataset(
             options.out,
-            labelled=options.labelled,
-            unlabelled=options.unlabelled,
-            validation=options.validation,
-            test_same=options.same,
-            test_new=options.new,
+            labelled=counts["labelled"],
+            unlabelled=counts["unlabelled"],
+            validation=counts["validation"],
+            test_same=counts["same"],
+            test_new=counts["new"],
             seed=options.seed,
             progress=_bar("frames"),
         )
         _say(f"Data set in {options.out}")
         return
     made = clip.make_named_clip(
-        options.view,
+        options.view or View.FOUR_CHAMBER,
         conditions=options.condition or [],
         seed=options.seed,
-        frames=options.frames,
-        frame_rate=options.rate,
+        frames=options.frames or 60,
+        frame_rate=50.0 if options.rate is None else options.rate,
         new_device=options.new_device,
     )
     from .workflow import write_phantom_clip

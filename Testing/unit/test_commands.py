@@ -169,6 +169,18 @@ def test_models_says_when_there_is_none(capsys, monkeypatch):
     assert "No model is installed; install one" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("stray", "says"),
+    [
+        (["--dataset", "--view", "RVOT"], "--view is for a single clip: leave out --dataset"),
+        (["--dataset", "--new-device"], "--new-device is for a single clip"),
+        (["--labelled", "0"], "--labelled is for a data set: add --dataset"),
+    ],
+)
+def test_phantom_refuses_options_that_would_do_nothing(capsys, tmp_path, stray, says):
+    assert says in fails(capsys, "phantom", "--out", tmp_path / "out", *stray)
+
+
 def test_phantom_looks_at_its_folder_before_the_work(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("FetalEchoSegLib.phantom.clip.make_named_clip", lambda *_a, **_k: pytest.fail("too late"))
     (tmp_path / "file").write_text("in the way")
