@@ -119,6 +119,41 @@ def test_an_error_in_the_middle_leaves_other_files_of_the_folder_alone(tmp_path)
     assert [path.name for path in tmp_path.rglob("*")] == ["notes.txt"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="process groups and their signals are POSIX")
+@pytest.mark.parametrize("seconds", [0.0, 1.2])
+def test_an_interrupt_is_one_sentence_whatever_the_workers_do(tmp_path, seconds):
+    import signal
+    import subprocess
+    import sys
+    import time
+
+    code = """if __name__ == "__main__":
+        import os, sys
+        os.cpu_count = lambda: 2
+        from FetalEchoSegLib.commands import main
+        import multiprocessing.pool as pool
+        start = pool.Pool.__init__
+        pool.Pool.__init__ = lambda self, *a, **k: (start(self, *a, **k), print("started", flush=True))[0]
+        sys.exit(main(["phantom", "--dataset", "--out", sys.argv[1]]))
+    """
+    script = tmp_path / "run.py"
+    script.write_text(code)
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path / "out")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout.readline() == "started\n"
+    time.sleep(seconds)  # the workers are still importing, or at work
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert said == "Interrupted; nothing half-written was kept.\n"
+    assert process.returncode == 130
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("taken", ["images", "labels", "valid.json"])
 def test_a_data_set_is_never_overwritten(tmp_path, taken):
     (tmp_path / taken).mkdir()

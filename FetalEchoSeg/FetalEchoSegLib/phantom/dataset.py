@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,8 +147,26 @@ def _run(tasks: list[CaseTask], workers: int | None) -> Iterator[tuple[str, list
         yield from map(write_case, tasks)
         return
     # "spawn" is the one way that works on every system and beside running threads.
-    with multiprocessing.get_context("spawn").Pool(count) as pool:
+    with _interrupt_ignored():
+        pool = multiprocessing.get_context("spawn").Pool(count)
+    with pool:
         yield from pool.imap(write_case, tasks, chunksize=1)
+
+
+@contextmanager
+def _interrupt_ignored() -> Iterator[None]:
+    """Processes started meanwhile ignore Ctrl-C for good: the parent stops them, and they need not say where they were.
+
+    Only the main thread may change this; other threads start processes that print a traceback.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def write_case(task: CaseTask) -> tuple[str, list[ListEntry]]:
