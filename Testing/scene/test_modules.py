@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import signal
 import subprocess
 import sys
 import types
@@ -14,7 +15,7 @@ import pytest
 import slicer
 from FetalEchoSegLib.anatomy import Structure
 from FetalEchoSegLib.errors import InvalidRequest, MissingDependency
-from FetalEchoSegLib.scene.headless import HeadlessApplication, isHeadless, startHeadlessSlicer
+from FetalEchoSegLib.scene.headless import HeadlessApplication, _interruptHeldBack, isHeadless, startHeadlessSlicer
 from FetalEchoSegLib.scene.tables import tableRows
 
 import FetalEchoSeg
@@ -194,6 +195,16 @@ except MissingDependency as error:
 """
     assert "slicer-core" in run(code, {"slicer", "slicer_core", "vtk"})
     assert issubclass(MissingDependency, Exception)
+
+
+def test_ctrl_c_waits_until_vtk_is_imported():
+    finished = []
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), _interruptHeldBack():
+        signal.raise_signal(signal.SIGINT)
+        finished.append("the import")
+    assert finished == ["the import"]
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_slicer_self_tests_pass_headless():

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import logging
 import shutil
+import signal
 import sys
 import tempfile
+import threading
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,21 +39,22 @@ def startHeadlessSlicer() -> types.ModuleType:
 
     Raises MissingDependency when slicer-core is not installed and this is not Slicer.
     """
-    try:
-        import slicer
-    except ImportError as error:
-        raise MissingDependency(
-            "Scenes need 3D Slicer or the slicer-core package, and neither is here: "
-            "install it with  pip install 'fetalecho[scene]'"
-        ) from error
-    if getattr(slicer, "app", None) is None:
-        _boot(slicer)
-        from . import standins
+    with _interruptHeldBack():
+        try:
+            import slicer
+        except ImportError as error:
+            raise MissingDependency(
+                "Scenes need 3D Slicer or the slicer-core package, and neither is here: "
+                "install it with pip install 'fetalecho[scene]'."
+            ) from error
+        if getattr(slicer, "app", None) is None:
+            _boot(slicer)
+            from . import standins
 
-        standins.install(slicer)
-        from .terminology import loadTerminology
+            standins.install(slicer)
+            from .terminology import loadTerminology
 
-        loadTerminology()
+            loadTerminology()
     return slicer
 
 
@@ -103,6 +106,25 @@ class _Module:
 
     def logic(self) -> Any:
         return self._logic
+
+
+@contextmanager
+def _interruptHeldBack() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of the block: VTK 9.6 crashes when it comes while its modules are imported.
+
+    Only the main thread receives it and may change what it does.
+    """
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
+        yield
+        return
+    received: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: received.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if received:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _boot(slicer: types.ModuleType) -> None:
