@@ -200,9 +200,14 @@ except MissingDependency as error:
 def test_ctrl_c_waits_until_vtk_is_imported():
     finished = []
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), _interruptHeldBack():
-        signal.raise_signal(signal.SIGINT)
-        finished.append("the import")
+
+    def interrupted():
+        with _interruptHeldBack():
+            signal.raise_signal(signal.SIGINT)
+            finished.append("the import")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert finished == ["the import"]
     assert signal.getsignal(signal.SIGINT) is before
 
