@@ -373,9 +373,14 @@ def _spacing(text: str) -> tuple[float, float]:
         values = [float(part) for part in text.split(",")]
     except ValueError:
         values = []
-    if len(values) not in (1, 2) or not all(0 < value < 100 for value in values):
+    if len(values) not in (1, 2):
         raise argparse.ArgumentTypeError(f"'{text}' is not a spacing in mm per pixel such as 0.19 or 0.19,0.21")
-    return values[0], values[-1]
+    from .readers.common import user_spacing
+
+    try:
+        return user_spacing((values[0], values[-1]))
+    except InvalidRequest as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _bar(what: str) -> Callable[[int, int], None]:

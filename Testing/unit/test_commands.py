@@ -47,7 +47,10 @@ def test_debug_shows_the_error_itself(tmp_path):
     [
         (["segment", "a", "--out", "b", "--view", "5CH"], "choose one of 4CH, LVOT, RVOT, 3VT"),
         (["segment", "a", "--out", "b", "--frames", "9-2"], "not a frame range such as 0-59"),
-        (["segment", "a", "--out", "b", "--spacing", "-1"], "not a spacing in mm"),
+        (["segment", "a", "--out", "b", "--spacing", "0.2;0.2"], "not a spacing in mm"),
+        (["segment", "a", "--out", "b", "--spacing", "-1"], "-1 × -1 mm is impossible: give row and column, each from"),
+        (["segment", "a", "--out", "b", "--spacing", "nan"], "nan × nan mm is impossible"),
+        (["segment", "a", "--out", "b", "--spacing", "50"], "50 × 50 mm is impossible"),
         (["phantom", "--out", "b", "--frames", "0"], "not a whole number of 1 or more"),
         (["phantom", "--out", "b", "--condition", "flu"], "unknown condition 'flu': VSD"),
         (["phantom", "--out", "b", "--seed", "-1"], "not a whole number of 0 or more"),

@@ -154,13 +154,17 @@ def increasing(times: np.ndarray) -> bool:
     return bool(np.isfinite(times).all()) and bool((np.diff(times) >= SHORTEST_STEP * 0.999).all())
 
 
+# mm; from a microscope's to a whole patient's
+SMALLEST_PIXEL, LARGEST_PIXEL = 0.001, 10
+
+
 def checked_spacing(row: float, column: float) -> str:
     """Why (row, column) mm per pixel cannot be those of an ultrasound image; "" if they can."""
     if not (np.isfinite(row) and np.isfinite(column)):
         return "the pixel size is not a number"
     if min(row, column) <= 0:
         return "the pixel size is zero or negative"
-    if min(row, column) < 1e-3 or max(row, column) > 10:
+    if min(row, column) < SMALLEST_PIXEL or max(row, column) > LARGEST_PIXEL:
         return f"a pixel of {row:.4g} × {column:.4g} mm is impossible in an ultrasound image"
     return ""
 
@@ -169,7 +173,8 @@ def user_spacing(spacing: tuple[float, float]) -> tuple[float, float]:
     """The (row, column) mm per pixel the user gave, checked; raises InvalidRequest."""
     if len(spacing) != 2 or checked_spacing(float(spacing[0]), float(spacing[1])):
         raise InvalidRequest(
-            f"The pixel size {tuple(spacing)} is impossible: give two positive numbers, row and column in mm."
+            f"The pixel size {' × '.join(f'{float(side):.4g}' for side in spacing)} mm is impossible: "
+            f"give row and column, each from {SMALLEST_PIXEL} to {LARGEST_PIXEL} mm."
         )
     return float(spacing[0]), float(spacing[1])
 
