@@ -78,7 +78,7 @@ class Schedule:
 
     rounds: tuple[Round, ...] = (
         Round(((128, 10), (256, 5)), learning_rate=2e-3, augmentation=1.0),
-        Round(((256, 5),), learning_rate=1e-3, augmentation=0.4),
+        Round(((256, 4),), learning_rate=1e-3, augmentation=0.4),
     )
     batch_size: int = 8
     weight_decay: float = 0.01
