@@ -168,7 +168,7 @@ def test_the_users_pixel_size_wins(tmp_path):
 @pytest.mark.parametrize("spacing", [(0, 1), (-1, 1), (float("nan"), 1), (1, 50), (1, 1, 1)])
 def test_an_impossible_pixel_size_of_the_user_is_refused(tmp_path, spacing):
     path = write_dicom(tmp_path / "a.dcm", picture(1))
-    with pytest.raises(InvalidRequest, match="row and column in mm"):
+    with pytest.raises(InvalidRequest, match=r"is impossible: give row and column, each from 0\.001 to 10 mm"):
         read_cine(path, manual_spacing=spacing)
 
 
