@@ -11,7 +11,7 @@ from ..errors import NotMeasurable
 
 RATES = (60.0, 240.0)  # beats per minute between which a beat is looked for
 SLOWEST_NORMAL = 110.0  # a clip as long as one of these beats holds a whole beat
-HARMONICS = 3
+HARMONICS = 5  # of a beat, where the frame rate can show them
 LEAST_REGULARITY = 0.4  # share of the curve's variance that equal beats must explain
 LEAST_CHANGE = 0.08  # share of its maximum that a chamber's area must lose in systole
 
@@ -40,14 +40,7 @@ def cleaned(area: np.ndarray) -> np.ndarray:
     curve = np.where(np.isfinite(area) & (area > 0), area, np.nan).astype(float)
     if len(curve) < 8:
         raise NotMeasurable(f"a clip of {len(curve)} frame{'s' * (len(curve) > 1)} shows no heart beat")
-    around = np.lib.stride_tricks.sliding_window_view(np.pad(curve, 3, constant_values=np.nan), 7)
-    counts = np.isfinite(around).sum(axis=1)
-    middle = np.full(len(curve), np.nan)
-    middle[counts > 0] = np.nanmedian(around[counts > 0], axis=1)
-    away = np.abs(curve - middle)
-    usual = 1.4826 * np.nanmedian(away) if np.isfinite(away).any() else 0.0
-    with np.errstate(invalid="ignore"):
-        curve[away > np.maximum(4.0 * usual, 0.08 * middle)] = np.nan
+    curve[_outliers(curve)] = np.nan
     good = np.isfinite(curve)
     if good.sum() < max(8, 0.6 * len(curve)):
         raise NotMeasurable("the structure that shows the beat is missing in too many frames")
@@ -61,8 +54,8 @@ def period(times: np.ndarray, area: np.ndarray, seconds: bool = True) -> float:
     times    (T,) strictly increasing, seconds or frame numbers
     area     (T,) a structure's area; outliers and gaps are allowed
     seconds  times are seconds: only 60 to 240 beats per minute are considered
-    The first clear peak of the autocorrelation gives the beat, a least-squares fit of equal beats (three harmonics and
-    a slow drift) at the true frame times refines it.
+    The first clear peak of the autocorrelation gives the beat, a least-squares fit of equal beats (harmonics and a slow
+    drift) at the true frame times refines it.
     Raises NotMeasurable for a clip shorter than two beats, a frame rate too low, or no regular beat.
     """
     curve = cleaned(area)
@@ -169,6 +162,42 @@ def emptying(beats: Beats, times: np.ndarray, area: np.ndarray) -> tuple[float, 
     return tuple(100.0 * float(1 - smooth[w].min() / smooth[w].max()) for w in windows if len(w) > 3)
 
 
+def _outliers(curve: np.ndarray) -> np.ndarray:
+    """(T,) bool: frames that neither continue their neighbours nor resemble their median.
+
+    A chamber may gain 15 % from one frame to the next, so the neighbours' values alone say little: a frame is judged
+    by what they predict (between them, and continued from either side). Two bad frames in a row spoil each other's
+    prediction; those stand out from the median of five when they are far off.
+    """
+    padded = np.pad(curve, 2, constant_values=np.nan)
+    around = np.lib.stride_tricks.sliding_window_view(padded, 5)
+    predictions = np.stack(
+        [
+            (around[:, 1] + around[:, 3]) / 2,
+            (4 * (around[:, 1] + around[:, 3]) - around[:, 0] - around[:, 4]) / 6,
+            2 * around[:, 1] - around[:, 0],
+            2 * around[:, 3] - around[:, 4],
+        ]
+    )
+    off = np.abs(curve - _median(predictions, axis=0))
+    apart = np.abs(curve - _median(around, axis=1))
+    usual = 1.4826 * np.nanmedian(off) if np.isfinite(off).any() else 0.0
+    level = float(np.nanmedian(curve)) if np.isfinite(curve).any() else 0.0
+    # A frame at the end of the clip or of a gap is only continued from one side, which says less.
+    one_sided = ~np.isfinite(around[:, 1]) | ~np.isfinite(around[:, 3])
+    limit = np.where(one_sided, 4.0, 1.0) * max(6.0 * usual, 0.06 * level)
+    with np.errstate(invalid="ignore"):
+        return (off > limit) | (apart > 0.4 * level)
+
+
+def _median(values: np.ndarray, axis: int) -> np.ndarray:
+    """Median without NaN; NaN where there is nothing else."""
+    found = np.full(np.delete(values.shape, axis), np.nan)
+    some = np.isfinite(values).any(axis=axis)
+    found[some] = np.nanmedian(np.compress(some, values, axis=1 - axis), axis=axis)
+    return found
+
+
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:
     norm = float(np.sqrt((a @ a) * (b @ b)))
     return float(a @ b) / norm if norm > 0 else 0.0
@@ -176,7 +205,9 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 def _fit(times: np.ndarray, curve: np.ndarray, beat: float) -> tuple[np.ndarray, float]:
     """Harmonics of equal beats of length ``beat`` beside a linear drift, and the share of variance they explain."""
-    angle = 2 * np.pi * np.outer(times, np.arange(1, HARMONICS + 1)) / beat
+    sampled = beat / float(np.median(np.diff(times)))
+    count = int(np.clip(sampled / 2 - 1, 1, HARMONICS))  # above half the frame rate, harmonics imitate lower ones
+    angle = 2 * np.pi * np.outer(times, np.arange(1, count + 1)) / beat
     drift = np.stack([np.ones_like(times), times - times.mean()], axis=1)
     design = np.hstack([drift, np.cos(angle), np.sin(angle)])
     weights = np.linalg.lstsq(design, curve, rcond=None)[0]
@@ -187,7 +218,7 @@ def _fit(times: np.ndarray, curve: np.ndarray, beat: float) -> tuple[np.ndarray,
 
 def _wave(weights: np.ndarray, phase: np.ndarray) -> np.ndarray:
     """Mean beat at phases (0 to 1) counted from time zero."""
-    angle = 2 * np.pi * np.outer(phase, np.arange(1, HARMONICS + 1))
+    angle = 2 * np.pi * np.outer(phase, np.arange(1, len(weights) // 2 + 1))
     return np.hstack([np.cos(angle), np.sin(angle)]) @ weights
 
 

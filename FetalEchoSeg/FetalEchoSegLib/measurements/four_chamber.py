@@ -14,6 +14,7 @@ from .geometry import EDGE_ERROR, Region, region
 
 # Usual angle at the thorax centre between the spine and the descending aorta, which lies in front of it on the left.
 AORTA_BESIDE_SPINE = 14.0  # degrees
+SEPTUM_FADES = 0.1  # share of its thickness by which the gap between the ventricles may grow along the septum
 
 
 @dataclass(frozen=True)
@@ -98,13 +99,14 @@ class FourChamberFrame:
             raise NotMeasurable("the ventricles do not face each other")
         gap = (away[0] + away[1])[midway]
         # Beyond its own thickness the line leaves the septum: toward the apex and over the atrioventricular crux.
-        near = gap <= 1.5 * np.percentile(gap, 15) + pixel
-        points = (np.argwhere(midway)[near] + corner) * np.asarray(self.spacing)
-        if len(points) < 5:
-            raise NotMeasurable("the ventricles do not face each other")
-        middle = points.mean(axis=0)
-        along = np.linalg.svd(points - middle, full_matrices=False)[2][0]
-        extent = (points - middle) @ along
+        # Weights that fade, rather than a limit, keep it from jumping with single pixels.
+        thickness = float(np.percentile(gap, 15))
+        weight = np.exp(-0.5 * (np.maximum(gap - thickness, 0.0) / (SEPTUM_FADES * thickness + pixel)) ** 2)
+        points = (np.argwhere(midway) + corner) * np.asarray(self.spacing)
+        middle = np.average(points, axis=0, weights=weight)
+        arms = points - middle
+        along = np.linalg.eigh((weight[:, None] * arms).T @ arms)[1][:, 1]
+        extent = (arms @ along)[weight > 0.5]
         ventricles = (left.center + right.center) / 2
         along = along * np.sign(along @ (ventricles - self._atria) or 1.0)
         across = np.array([-along[1], along[0]])

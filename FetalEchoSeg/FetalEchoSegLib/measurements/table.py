@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
@@ -79,6 +79,7 @@ def measure(
     *,
     gestational_age: float | None = None,
     spine: tuple[float, float] | None = None,
+    spine_frame: int | None = None,
     reference: str = nomograms.SCHNEIDER,
     end_diastole: int | None = None,
 ) -> tuple[Measurement, ...]:
@@ -87,11 +88,12 @@ def measure(
     labels           (T, H, W) uint8 structure ids of all frames of ``cine``; frames without labels are passed over
     gestational_age  weeks; None gives no z-scores
     spine            (row, column) in pixels of a click on the spine; without it axis and position are estimates
+    spine_frame      the frame that was clicked in: the click then follows the thorax through the clip
     reference        which z-scores to use where it has the structure, see `nomograms.REFERENCES`
     end_diastole     a frame the user names as end-diastolic, which a still image cannot tell
     Bad masks never raise; InvalidRequest when the arguments do not fit together.
     """
-    study = _Study(labels, cine, View(view), gestational_age, spine, reference, end_diastole)
+    study = _Study(labels, cine, View(view), gestational_age, spine, spine_frame, reference, end_diastole)
     rows = _four_chamber_rows(study) if view is View.FOUR_CHAMBER else []
     rows += [_vessel_row(study, vessel) for vessel in VESSELS[study.view]]
     if view is View.THREE_VESSEL_TRACHEA:
@@ -113,6 +115,7 @@ class _Study:
         view: View,
         gestational_age: float | None,
         spine: tuple[float, float] | None,
+        spine_frame: int | None,
         reference: str,
         end_diastole: int | None,
     ) -> None:
@@ -122,10 +125,11 @@ class _Study:
             raise InvalidRequest(
                 f"There is no reference called '{reference}': choose one of {', '.join(nomograms.REFERENCES)}."
             )
-        if end_diastole is not None and not 0 <= end_diastole < len(cine):
-            raise InvalidRequest(f"End-diastole cannot be frame {end_diastole} of {len(cine)} frames.")
+        for what, frame in (("End-diastole", end_diastole), ("The clicked frame", spine_frame)):
+            if frame is not None and not 0 <= frame < len(cine):
+                raise InvalidRequest(f"{what} cannot be frame {frame} of {len(cine)} frames.")
         self.labels, self.cine, self.view = labels, cine, view
-        self.reference, self.spine, self.named = reference, spine, end_diastole
+        self.reference, self.spine, self.spine_frame, self.named = reference, spine, spine_frame, end_diastole
         self.age, self.age_flag = _checked_age(gestational_age)
         self.spacing, self.no_mm = _checked_spacing(cine)
         self.counts = np.stack([np.bincount(frame.ravel(), minlength=256)[:256] for frame in labels])
@@ -219,8 +223,21 @@ class _Study:
     def four_chamber(self, frame: int) -> FourChamberFrame:
         """Geometry of one frame, kept for the other rows."""
         if frame not in self._frames:
-            self._frames[frame] = FourChamberFrame(self.labels[frame], self.spacing, self.visible, self.spine)
+            self._frames[frame] = self._followed(
+                FourChamberFrame(self.labels[frame], self.spacing, self.visible, self.spine), frame
+            )
         return self._frames[frame]
+
+    def _followed(self, found: FourChamberFrame, frame: int) -> FourChamberFrame:
+        """The frame with the clicked spine moved as far as the thorax has moved since the clicked frame."""
+        if self.spine is None or self.spine_frame is None or frame == self.spine_frame:
+            return found
+        try:
+            moved = found.thorax.center - self.four_chamber(self.spine_frame).thorax.center
+        except NotMeasurable:
+            return found
+        row, column = np.asarray(self.spine) + moved / np.asarray(self.spacing)
+        return replace(found, spine=(float(row), float(column)))
 
     @property
     def pixel(self) -> float:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import ndimage
 
-from ..anatomy import Structure, View
+from ..anatomy import N_LABELS, Structure, View
 from ..errors import NotMeasurable
 from .geometry import Course, Region, course, diameter, region
 
@@ -12,6 +13,7 @@ from .geometry import Course, Region, course, diameter, region
 # behind it the pulmonary trunk narrows into the duct, the arch into the isthmus.
 PROXIMAL = (0.10, 0.40)
 ISTHMUS = (0.80, 0.95)
+TOUCHING = 0.2  # share of a round vessel's outline that may touch another structure
 
 
 def vessel_region(
@@ -19,6 +21,22 @@ def vessel_region(
 ) -> Region:
     """A vessel in one frame; NotMeasurable as `geometry.region`."""
     return region(labels, (vessel,), vessel.info.title.lower(), spacing, visible)
+
+
+def _require_uncovered(labels: np.ndarray, vessel: Region) -> None:
+    """NotMeasurable when another structure hides part of a vessel that is cut across: its area is then too small.
+
+    The thorax around the descending aorta hides nothing.
+    """
+    rows, columns = vessel.mask.shape
+    top, left = vessel.offset
+    padded = np.pad(labels, 1)[top + 1 : top + 1 + rows, left + 1 : left + 1 + columns]
+    around = ndimage.binary_dilation(vessel.mask) & ~vessel.mask
+    beside = padded[around]
+    touching = beside[(beside != 0) & (beside != Structure.THORAX) & (beside < N_LABELS)]
+    if len(touching) > TOUCHING * len(beside):
+        other = Structure(int(np.bincount(touching).argmax()))
+        raise NotMeasurable(f"the {vessel.name} is partly covered by the {other.info.title.lower()}")
 
 
 def vessel_diameter(
@@ -43,6 +61,8 @@ def vessel_diameter(
             return diameter(found)
         width = along.width(*PROXIMAL)
         return width if np.isfinite(width) else along.width()
+    if vessel in _CUT_ACROSS.get(view, ()):
+        _require_uncovered(labels, found)
     return diameter(found)
 
 
@@ -57,6 +77,12 @@ def isthmus_diameter(labels: np.ndarray, spacing: tuple[float, float], visible: 
     return width
 
 
+# Vessels that the plane cuts across and that touch no other structure in health.
+_CUT_ACROSS = {
+    View.FOUR_CHAMBER: (Structure.DESCENDING_AORTA,),
+    View.RVOT: (Structure.ASCENDING_AORTA, Structure.DESCENDING_AORTA, Structure.SUPERIOR_VENA_CAVA),
+    View.THREE_VESSEL_TRACHEA: (Structure.SUPERIOR_VENA_CAVA,),
+}
 _MEETING = {
     Structure.MAIN_PULMONARY_ARTERY: Structure.AORTIC_ARCH,
     Structure.AORTIC_ARCH: Structure.MAIN_PULMONARY_ARTERY,
