@@ -367,7 +367,7 @@ class FetalEchoSegLogic(ScriptedLoadableModuleLogic):
         elif node is not None:
             browser = logic.GetFirstBrowserNodeForProxyNode(node)
         if browser is None:
-            raise InvalidRequest("choose a clip: the selected node belongs to no sequence browser")
+            raise InvalidRequest("Choose a clip: the selected node belongs to no sequence browser.")
         return browser
 
     def shareMasks(self) -> None:

@@ -161,7 +161,7 @@ def test_sixteen_bit_frames_of_eight_bit_images_are_read(frames):
 def test_frames_without_a_grey_level_are_refused(frames, bad):
     values = frames.astype(np.float32)
     values[0, 0, 0] = bad
-    with pytest.raises(UnreadableInput, match="frame 0"):
+    with pytest.raises(UnreadableInput, match="Frame 0"):
         cineFromSequence(foreignSequence(values))
 
 
@@ -169,7 +169,7 @@ def test_frames_of_two_sizes_are_refused(frames):
     sequence = foreignSequence(frames)
     sequence.GetNthDataNode(3).GetImageData().SetDimensions(8, 8, 1)
     sequence.GetNthDataNode(3).GetImageData().AllocateScalars(3, 1)
-    with pytest.raises(UnreadableInput, match=r"frame 3 of 'DICOM' is 8 x 8"):
+    with pytest.raises(UnreadableInput, match=r"Frame 3 of 'DICOM' is 8 x 8"):
         cineFromSequence(sequence).frame(3)
 
 

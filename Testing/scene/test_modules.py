@@ -98,7 +98,7 @@ def test_proxies_and_sequences_lead_to_their_browser(segmented):
     for node in (browser, sequence, masks, browser.GetProxyNode(sequence), browser.GetProxyNode(masks)):
         assert logic.browserOf(node) is browser
     for node in (None, slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode")):
-        with pytest.raises(InvalidRequest, match="choose a clip"):
+        with pytest.raises(InvalidRequest, match="Choose a clip"):
             logic.browserOf(node)
 
 

@@ -43,7 +43,7 @@ def addCineToScene(cine: Cine, name: str) -> tuple[Any, Any]:
     """
     indexValues = [f"{time:.{_TIME_DIGITS}f}" for time in cine.times]
     if len(set(indexValues)) < len(indexValues):
-        raise InvalidRequest(f"'{name}' has frames less than one microsecond apart: check its frame times")
+        raise InvalidRequest(f"'{name}' has frames less than one microsecond apart: check its frame times.")
     sequence = slicer.vtkMRMLSequenceNode()
     sequence.SetName(name)
     sequence.SetIndexName("time")
@@ -62,7 +62,7 @@ def addCineToScene(cine: Cine, name: str) -> tuple[Any, Any]:
         sequence.SetDataNodeAtValue(template, indexValue)
         sequence.GetNthDataNode(index).SetAndObserveImageData(imageFromArray(cine.frame(index)))
     if sequence.GetNumberOfDataNodes() != len(cine):
-        raise InvalidRequest(f"the scene cannot hold the {len(cine)} frame times of '{name}' apart")
+        raise InvalidRequest(f"The scene cannot hold the {len(cine)} frame times of '{name}' apart.")
 
     slicer.mrmlScene.AddNode(sequence)
     return sequence, _addBrowser(cine, sequence, name)
@@ -104,11 +104,11 @@ def cineSequence(node: Any) -> Any:
     if node is not None and node.IsA("vtkMRMLSequenceBrowserNode"):
         node = node.GetMasterSequenceNode()
     if node is None or not node.IsA("vtkMRMLSequenceNode"):
-        raise InvalidRequest("choose an ultrasound sequence: the selected node is none")
+        raise InvalidRequest("Choose an ultrasound sequence: the selected node is none.")
     if node.GetNumberOfDataNodes() < 1:
-        raise InvalidRequest(f"'{node.GetName()}' holds no frames: load the clip again")
+        raise InvalidRequest(f"'{node.GetName()}' holds no frames: load the clip again.")
     if not node.GetNthDataNode(0).IsA("vtkMRMLScalarVolumeNode"):  # vector volumes are scalar volumes, too
-        raise InvalidRequest(f"'{node.GetName()}' is not an image sequence: choose the ultrasound clip")
+        raise InvalidRequest(f"'{node.GetName()}' is not an image sequence: choose the ultrasound clip.")
     return node
 
 
@@ -128,8 +128,8 @@ class SequenceFrames:
         pixels = self._pixels(index)
         if pixels.shape != self.shape[1:]:
             raise UnreadableInput(
-                f"frame {index} of '{self._sequence.GetName()}' is {pixels.shape[1]} x {pixels.shape[0]} pixels, "
-                f"the first one {self.shape[2]} x {self.shape[1]}: all frames need one size"
+                f"Frame {index} of '{self._sequence.GetName()}' is {pixels.shape[1]} x {pixels.shape[0]} pixels, "
+                f"the first one {self.shape[2]} x {self.shape[1]}: all frames need one size."
             )
         return pixels
 
@@ -137,20 +137,20 @@ class SequenceFrames:
         name = self._sequence.GetName()
         image = self._sequence.GetNthDataNode(index).GetImageData()
         if image is None or image.GetPointData().GetScalars() is None:
-            raise UnreadableInput(f"frame {index} of '{name}' has no image: load the clip again")
+            raise UnreadableInput(f"Frame {index} of '{name}' has no image: load the clip again.")
         columns, rows, slices = image.GetDimensions()
         if slices != 1:
-            raise InvalidRequest(f"frame {index} of '{name}' is a volume of {slices} slices, not a frame")
+            raise InvalidRequest(f"Frame {index} of '{name}' is a volume of {slices} slices, not a frame.")
         pixels = vtk_to_numpy(image.GetPointData().GetScalars())
         components = 1 if pixels.ndim == 1 else pixels.shape[1]
         if components not in (1, 3, 4):
-            raise InvalidRequest(f"frame {index} of '{name}' has {components} channels, not grey or RGB")
+            raise InvalidRequest(f"Frame {index} of '{name}' has {components} channels, not grey or RGB.")
         if pixels.dtype != np.uint8:
             # Sixteen-bit files of eight-bit images are common; anything wider has no defined grey level.
             finite = np.isfinite(pixels)
             if not finite.all() or pixels.min() < 0 or pixels.max() > 255:
                 raise UnreadableInput(
-                    f"frame {index} of '{name}' is {pixels.dtype} beyond 0 to 255: convert it to 8-bit first"
+                    f"Frame {index} of '{name}' is {pixels.dtype} beyond 0 to 255: convert it to 8-bit first."
                 )
             pixels = pixels.astype(np.uint8)
         if components == 1:

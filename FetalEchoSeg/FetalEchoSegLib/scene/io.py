@@ -46,7 +46,7 @@ def saveScene(path: Path | str) -> Path:
     """
     path = Path(path)
     if path.suffix.lower() != ".mrb":
-        raise InvalidRequest(f"scenes are saved as .mrb files: give '{path.name}' that ending")
+        raise InvalidRequest(f"Scenes are saved as .mrb files: give '{path.name}' that ending.")
     with (
         replacing(path) as temporary,
         # The folder inside the bundle is named after the file, so the file needs its own name from the start.
@@ -75,15 +75,15 @@ def openScene(path: Path | str, clear: bool = True) -> None:
     """
     path = Path(path)
     if not path.is_file():
-        raise UnreadableInput(f"{path} does not exist or is a folder: choose a scene file (.mrb)")
+        raise UnreadableInput(f"{path} does not exist or is a folder: choose a scene file (.mrb).")
     if not _isWholeZip(path, needsScene=True):
-        raise UnreadableInput(f"{path} is not a Slicer scene bundle (.mrb), or it is damaged: copy it again")
+        raise UnreadableInput(f"{path} is not a Slicer scene bundle (.mrb), or it is damaged: copy it again.")
     messages = slicer.vtkMRMLMessageCollection()
     with collectedVtkErrors() as errors:
         read = slicer.mrmlScene.ReadFromMRB(str(path), clear, messages)
     problem = _problem(errors, messages)
     if not read or problem:
-        raise UnreadableInput(f"{path} could not be opened completely: {problem or 'it is damaged'}")
+        raise UnreadableInput(f"{path} could not be opened completely: {problem or 'it is damaged'}.")
     for browser in slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode"):
         shareProxies(browser)
 
@@ -159,7 +159,7 @@ def _sequenceForFile(source: Any, template: Any, images: list[Any]) -> Any:
 def _writeSequence(path: Path | str, sequence: Any) -> Path:
     path = Path(path)
     if not path.name.lower().endswith(".seq.nrrd"):
-        raise InvalidRequest(f"sequences are saved as .seq.nrrd files: give '{path.name}' that ending")
+        raise InvalidRequest(f"Sequences are saved as .seq.nrrd files: give '{path.name}' that ending.")
     with replacing(path) as temporary:
         temporary.touch()  # says by itself why a folder cannot be written
         storage = slicer.vtkMRMLVolumeSequenceStorageNode()

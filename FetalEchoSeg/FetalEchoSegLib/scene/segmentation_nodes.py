@@ -53,7 +53,7 @@ def addPredictionToScene(prediction: Prediction, sequence: Any, browser: Any, na
     expected = (sequence.GetNumberOfDataNodes(), rows, columns)
     if labels.shape != expected:
         raise InvalidRequest(
-            f"the prediction is {labels.shape} (frames, rows, columns), the clip '{sequence.GetName()}' {expected}"
+            f"The prediction is {labels.shape} (frames, rows, columns), the clip '{sequence.GetName()}' {expected}."
         )
     name = name or f"{sequence.GetName()} segmentation"
     masks = addEmptyMasksToScene(sequence, browser, name)
@@ -72,7 +72,7 @@ def addEmptyMasksToScene(sequence: Any, browser: Any, name: str) -> Any:
     sequence = cineSequence(sequence)
     cineProxy = browser.GetProxyNode(sequence)
     if cineProxy is None:
-        raise InvalidRequest(f"browser '{browser.GetName()}' does not show '{sequence.GetName()}': choose its own one")
+        raise InvalidRequest(f"Browser '{browser.GetName()}' does not show '{sequence.GetName()}': choose its own one.")
     template = slicer.vtkMRMLSegmentationNode()
     template.SetName(name)
     template.SetReferenceImageGeometryParameterFromVolumeNode(cineProxy)
@@ -113,7 +113,7 @@ def predictionFromSequence(masks: Any) -> Prediction:
     """
     text = masks.GetAttribute(PREDICTION)
     if not text:
-        raise InvalidRequest(f"'{masks.GetName()}' does not come from a model: segment the clip first")
+        raise InvalidRequest(f"'{masks.GetName()}' does not come from a model: segment the clip first.")
     clip = json.loads(text)
     frames = [
         json.loads(masks.GetNthDataNode(i).GetAttribute(FRAME_RESULT)) for i in range(masks.GetNumberOfDataNodes())
@@ -174,8 +174,8 @@ def setFrameLabels(
     geometry = _geometry(sequence, labels.shape, masks)
     if labels.shape != geometry[1:] or labels.dtype != np.uint8 or labels.max(initial=0) >= N_LABELS:
         raise InvalidRequest(
-            f"masks must be {geometry[1:]} uint8 from 0 to {N_LABELS - 1}, "
-            f"got {labels.shape} {labels.dtype} up to {labels.max(initial=0)}"
+            f"Masks must be {geometry[1:]} uint8 from 0 to {N_LABELS - 1}, "
+            f"got {labels.shape} {labels.dtype} up to {labels.max(initial=0)}."
         )
     _shareProxiesOf(masks)
     chosen = tuple(Structure) if structures is None else tuple(structures)
@@ -223,9 +223,9 @@ def maskSequence(node: Any) -> Any:
         candidates = [synchronized.GetItemAsObject(i) for i in range(synchronized.GetNumberOfItems())]
         node = next((c for c in candidates if c.GetDataNodeClassName() == "vtkMRMLSegmentationNode"), None)
         if node is None:
-            raise InvalidRequest("this clip has no segmentation yet: segment it first")
+            raise InvalidRequest("This clip has no segmentation yet: segment it first.")
     if node is None or not node.IsA("vtkMRMLSequenceNode") or node.GetDataNodeClassName() != "vtkMRMLSegmentationNode":
-        raise InvalidRequest("choose a sequence of segmentations: the selected node is none")
+        raise InvalidRequest("Choose a sequence of segmentations: the selected node is none.")
     return node
 
 
@@ -401,7 +401,7 @@ def _geometry(
         extent = reference.GetExtent()
         return matrix, extent[3] + 1, extent[1] + 1
     if shape is None:
-        raise InvalidRequest(f"the clip of '{masks.GetName()}' is not in the scene: its frame size is unknown")
+        raise InvalidRequest(f"The clip of '{masks.GetName()}' is not in the scene: its frame size is unknown.")
     return matrix, *shape
 
 
@@ -412,7 +412,7 @@ def _cineOf(masks: Any) -> Any:
 def _item(masks: Any, index: int) -> Any:
     count = masks.GetNumberOfDataNodes()
     if not 0 <= index < count:
-        raise InvalidRequest(f"frame {index} is outside '{masks.GetName()}', which has frames 0 to {count - 1}")
+        raise InvalidRequest(f"Frame {index} is outside '{masks.GetName()}', which has frames 0 to {count - 1}.")
     return masks.GetNthDataNode(index)
 
 
