@@ -369,7 +369,7 @@ def test_bad_masks_are_refused_and_change_nothing(segmented):
         with pytest.raises(InvalidRequest, match="from 0 to 14"):
             setFrameLabels(masks, 0, new)
     for index in (-1, FRAMES):
-        with pytest.raises(InvalidRequest, match=f"frame {index} is outside"):
+        with pytest.raises(InvalidRequest, match=f"Frame {index} is outside"):
             setFrameLabels(masks, index, labels[0])
     np.testing.assert_array_equal(labelsFromSegmentationSequence(masks), labels)
 

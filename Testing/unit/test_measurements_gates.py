@@ -279,6 +279,18 @@ def test_no_rate_without_a_beat():
         heart_rate(times, np.where(np.arange(100) % 2, 50.0, 0.0))
 
 
+def test_noise_hardly_ever_looks_like_a_beat():
+    rng = np.random.default_rng(5)
+    found = 0
+    for count in (24, 40, 60) * 10:
+        try:
+            heart_rate(np.arange(count) / 30.0, 100 + 5 * rng.normal(size=count))
+        except NotMeasurable:
+            continue
+        found += 1
+    assert found <= 1
+
+
 def test_end_diastole_and_end_systole_of_every_beat():
     times, area = beating(120, 2.0, 50, noise=0.01)
     beats = find_beats(times, area)

@@ -12,7 +12,7 @@ from ..errors import NotMeasurable
 RATES = (60.0, 240.0)  # beats per minute between which a beat is looked for
 SLOWEST_NORMAL = 110.0  # a clip as long as one of these beats holds a whole beat
 HARMONICS = 5  # of a beat, where the frame rate can show them
-LEAST_REGULARITY = 0.4  # share of the curve's variance that equal beats must explain
+LEAST_REGULARITY = 0.65  # share of the curve's variance that equal beats must explain
 LEAST_CHANGE = 0.08  # share of its maximum that a chamber's area must lose in systole
 
 
@@ -213,7 +213,9 @@ def _fit(times: np.ndarray, curve: np.ndarray, beat: float) -> tuple[np.ndarray,
     weights = np.linalg.lstsq(design, curve, rcond=None)[0]
     still = curve - drift @ np.linalg.lstsq(drift, curve, rcond=None)[0]
     rest = curve - design @ weights
-    return weights[2:], 1.0 - float(rest @ rest) / max(float(still @ still), 1e-12)
+    # Adjusted for the number of free weights: pure noise explains nothing.
+    freedom = max(len(curve) - 2, 1) / max(len(curve) - design.shape[1], 1)
+    return weights[2:], 1.0 - freedom * float(rest @ rest) / max(float(still @ still), 1e-12)
 
 
 def _wave(weights: np.ndarray, phase: np.ndarray) -> np.ndarray:
