@@ -173,6 +173,8 @@ def test_axis_without_spine_is_an_estimate_and_says_so():
     assert not any("spine" in flag for flag in marked.flags)
     assert any("spine not marked" in flag for flag in estimated.flags)
     assert estimated.value == pytest.approx(case.axis, abs=10.0)
+    assert marked.error < 2.0
+    assert estimated.error > 5.0
 
 
 @pytest.mark.parametrize("view", list(View))

@@ -14,6 +14,7 @@ from .geometry import EDGE_ERROR, Region, region
 
 # Usual angle at the thorax centre between the spine and the descending aorta, which lies in front of it on the left.
 AORTA_BESIDE_SPINE = 14.0  # degrees
+AORTA_VARIES = 6.0  # degrees, 1.96 SD of that angle in the phantom; no published value is known here
 SEPTUM_FADES = 0.1  # share of its thickness by which the gap between the ventricles may grow along the septum
 
 
@@ -267,8 +268,12 @@ def atrial_area_ratio(frame: FourChamberFrame) -> float:
 
 
 def axis_error(frame: FourChamberFrame) -> float:
-    """Degrees by which the septal line may turn when its ends move by the mask's resolution."""
-    return float(np.degrees(np.arctan2(EDGE_ERROR * frame.heart.pixel, frame.septum.length)))
+    """Degrees by which the septal line may turn when its ends move by the mask's resolution.
+
+    Without a click on the spine, the spread of the aorta's place beside it (`AORTA_VARIES`) comes on top.
+    """
+    septum = float(np.degrees(np.arctan2(EDGE_ERROR * frame.heart.pixel, frame.septum.length)))
+    return septum if frame.spine is not None else float(np.hypot(septum, AORTA_VARIES))
 
 
 def _ventricle(frame: FourChamberFrame, ventricle: Structure) -> Region:
