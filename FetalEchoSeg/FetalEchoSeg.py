@@ -401,6 +401,23 @@ class FetalEchoSegLogic(ScriptedLoadableModuleLogic):
             addFrameTableToScene(frame_table(cine, prediction), f"{name} frames"),
         )
 
+    def measure(self, masks: Any, gestationalAge: float | None = None) -> Any:
+        """Table of what the masks measure as they are now: a value with its norm, or the reason why there is none.
+
+        :param masks: what ``segment`` returned, or the browser of the clip.
+        :param gestationalAge: in weeks; z-scores need it.
+
+        >>> table = FetalEchoSegLogic().measure(masks, gestationalAge=22.5)  # doctest: +SKIP
+        """
+        from FetalEchoSegLib.scene.segmentation_nodes import maskSequence
+        from FetalEchoSegLib.scene.tables import addMeasurementTableToScene
+        from FetalEchoSegLib.tables import measurement_table
+
+        masks = maskSequence(masks)
+        cine = self.cine(self.browserOf(masks).GetMasterSequenceNode())
+        table = measurement_table(cine, self.prediction(masks), gestationalAge)
+        return addMeasurementTableToScene(table, f"{masks.GetName()} measurements")
+
     def _thresholds(self, model: str, required: bool) -> Any:
         from FetalEchoSegLib.errors import FetalEchoError
 

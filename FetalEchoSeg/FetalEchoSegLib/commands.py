@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -96,6 +97,9 @@ def _add_segment(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--model", metavar="MODEL", help="bundle name or folder (default: the demo bundle)")
     parser.add_argument("--frames", type=_frame_range, metavar="A-B", help="first and last frame, counted from 0")
+    parser.add_argument(
+        "--weeks", type=_weeks, metavar="WEEKS", help="gestational age, 14 to 40; z-scores need it (default: none)"
+    )
     parser.add_argument(
         "--spacing", type=_spacing, metavar="MM[,MM]", help="mm per pixel (row,column) if the file does not state it"
     )
@@ -204,6 +208,7 @@ def _segment(options: argparse.Namespace) -> None:
             find_view=options.view == AUTO,
             model=options.model,
             frames=options.frames,
+            gestational_age=options.weeks,
             spacing=options.spacing,
             device=options.device,
             precision=options.precision,
@@ -366,6 +371,16 @@ def _frame_range(text: str) -> range:
     if not first.isdecimal() or (last and not last.isdecimal()) or int(last or first) < int(first):
         raise argparse.ArgumentTypeError(f"'{text}' is not a frame range such as 0-59")
     return range(int(first), int(last or first) + 1)
+
+
+def _weeks(text: str) -> float:
+    try:
+        weeks = float(text)
+    except ValueError:
+        weeks = math.nan
+    if not 14 <= weeks <= 40:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a gestational age in weeks, 14 to 40, such as 22.5")
+    return weeks
 
 
 def _spacing(text: str) -> tuple[float, float]:

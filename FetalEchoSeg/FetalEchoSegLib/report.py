@@ -23,7 +23,14 @@ from .cine import Cine
 from .conditions import ConditionThreshold
 from .output_files import write_bytes, write_text
 from .prediction import Prediction
-from .tables import ConditionTable, FrameTable, condition_table, frame_table
+from .tables import (
+    ConditionTable,
+    FrameTable,
+    MeasurementTable,
+    condition_table,
+    frame_table,
+    measurement_table,
+)
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -43,6 +50,7 @@ class ResultFiles:
     areas_chart: Path
     conditions_csv: Path
     frames_csv: Path
+    measurements_csv: Path
     report: Path
 
     @property
@@ -56,6 +64,7 @@ class ResultFiles:
             self.areas_chart,
             self.conditions_csv,
             self.frames_csv,
+            self.measurements_csv,
         )
 
 
@@ -65,11 +74,13 @@ def write_result_files(
     prediction: Prediction,
     thresholds: Sequence[ConditionThreshold] | None = None,
     input_name: str = "",
+    gestational_age: float | None = None,
 ) -> ResultFiles:
     """Write tables, pictures, charts and report of one result into ``folder``.
 
     thresholds  in the order of ``Condition``, from the bundle; without them a wide abstain band
     input_name  name of the file, without its folder; default: the clip's own
+    gestational_age  weeks, for z-scores
     Raises UnwritableOutput, and InvalidRequest when no frame was segmented.
     """
     from . import charts, overlay_pictures
@@ -82,9 +93,11 @@ def write_result_files(
         areas_chart=folder / "areas.png",
         conditions_csv=folder / "conditions.csv",
         frames_csv=folder / "frames.csv",
+        measurements_csv=folder / "measurements.csv",
         report=folder / "report.html",
     )
     frames, conditions = frame_table(cine, prediction), condition_table(prediction, thresholds)
+    measures = measurement_table(cine, prediction, gestational_age)
     picture = overlay_pictures.montage(cine, prediction)
     moving = overlay_pictures.animation(cine, prediction)
     overlay_pictures.write_picture(files.montage, picture)
@@ -95,7 +108,8 @@ def write_result_files(
     charts.write_chart(files.areas_chart, charts.area_chart(frames), note=frames.model)
     frames.to_csv(files.frames_csv)
     conditions.to_csv(files.conditions_csv)
-    page = render_report(cine, prediction, frames, conditions, picture, moving, input_name)
+    measures.to_csv(files.measurements_csv)
+    page = render_report(cine, prediction, frames, conditions, measures, picture, moving, input_name)
     write_text(files.report, page)
     return files
 
@@ -105,6 +119,7 @@ def render_report(
     prediction: Prediction,
     frames: FrameTable,
     conditions: ConditionTable,
+    measures: MeasurementTable,
     montage: np.ndarray,
     animation: bytes,
     input_name: str = "",
@@ -143,6 +158,7 @@ def render_report(
         confidence_chart=_chart(charts.to_svg(charts.confidence_chart(frames))) if len(cine) > 1 else "",
         area_chart=_chart(charts.to_svg(charts.area_chart(frames))) if len(cine) > 1 else "",
         area_unit=frames.unit,
+        measures=measures.rows,
         structures=_structure_rows(frames),
         has_rings=any(s in frames.areas for s in (Structure.WHOLE_HEART, Structure.THORAX)),
         frame_header=[s.info.short for s in frames.areas],

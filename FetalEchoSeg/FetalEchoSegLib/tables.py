@@ -1,4 +1,4 @@
-"""The two tables of a result, per frame and per condition, as values and as CSV files."""
+"""The tables of a result, per frame, per condition and per measure, as values and as CSV files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from .conditions import UNCALIBRATED, ConditionThreshold, Verdict, verdict
 from .output_files import write_text
 from .overlay_pictures import model_line
 from .prediction import Prediction
+
+if TYPE_CHECKING:
+    from .measurements import Measurement
 
 # The two rings of the exclusive label map count with their content: that is the anatomical area.
 _UNIONS: dict[Structure, tuple[Structure, ...]] = {
@@ -98,6 +102,35 @@ class ConditionTable:
         _write_csv(path, [*header, "note", "model"], rows)
 
 
+@dataclass(frozen=True)
+class MeasurementTable:
+    """Every measure of the view, with a value or the reason why there is none; ``model`` says who drew the masks."""
+
+    rows: tuple[Measurement, ...]
+    model: str
+
+    def to_csv(self, path: Path | str) -> None:
+        """Write UTF-8 CSV; raises UnwritableOutput."""
+        header = ["measure", "title", "value", "error", "unit", "frame", "normal_low", "normal_high", "z_score"]
+        rows = [
+            [
+                row.name,
+                row.title,
+                *("" if value is None else f"{value:.4g}" for value in (row.value, row.error)),
+                row.unit,
+                "" if row.frame is None else row.frame,
+                *("" if value is None else f"{value:.4g}" for value in (row.low, row.high)),
+                "" if row.z_score is None else f"{row.z_score:.2f}",
+                row.reference,
+                row.reason or "",
+                "; ".join(row.flags),
+                self.model,
+            ]
+            for row in self.rows
+        ]
+        _write_csv(path, [*header, "reference", "not_measurable", "remarks", "model"], rows)
+
+
 def area_name(structure: Structure) -> str:
     """Column name of a structure's area; the two rings say that their content is in it."""
     return f"{structure.info.short}_with_content" if structure in _UNIONS else structure.info.short
@@ -136,6 +169,14 @@ def condition_table(prediction: Prediction, thresholds: Sequence[ConditionThresh
             ConditionRow(condition, probability, thresholds[condition], verdict(probability, thresholds[condition]))
         )
     return ConditionTable(tuple(rows), model_line(prediction))
+
+
+def measurement_table(cine: Cine, prediction: Prediction, gestational_age: float | None = None) -> MeasurementTable:
+    """What the masks of a prediction measure; z-scores need the gestational age in weeks."""
+    from .measurements import measure
+
+    rows = measure(prediction.labels, cine, prediction.view, gestational_age=gestational_age)
+    return MeasurementTable(rows, model_line(prediction))
 
 
 def _number(value: float, digits: int) -> str:

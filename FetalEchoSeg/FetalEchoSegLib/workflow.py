@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 class SegmentRequest:
     """What to segment, with what, and where to; see the options of `fetalecho segment`.
 
-    find_view  let the model find the view although the file names one
+    find_view        let the model find the view although the file names one
+    gestational_age  weeks, for z-scores
     """
 
     input: Path
@@ -39,6 +40,7 @@ class SegmentRequest:
     find_view: bool = False
     model: str | None = None
     frames: range | None = None
+    gestational_age: float | None = None
     spacing: tuple[float, float] | None = None
     device: str = "auto"
     precision: str = "auto"
@@ -86,26 +88,34 @@ def segment_file(request: SegmentRequest, progress: Progress | None = None) -> S
         cine.view = None
     segmenter = Segmenter(bundle, request.device, request.precision, request.batch_size)
     prediction = segmenter.segment(cine, view=request.view, frames=request.frames, progress=progress)
-    files = write_results(cine, prediction, bundle.card.thresholds, request.out, request.input.name)
+    files = write_results(
+        cine, prediction, bundle.card.thresholds, request.out, request.input.name, request.gestational_age
+    )
     return SegmentResult(cine, prediction, files)
 
 
 def write_results(
-    cine: Cine, prediction: Prediction, thresholds: Sequence[ConditionThreshold], out: Path, name: str
+    cine: Cine,
+    prediction: Prediction,
+    thresholds: Sequence[ConditionThreshold],
+    out: Path,
+    name: str,
+    gestational_age: float | None = None,
 ) -> tuple[Path, ...]:
     """Scene, masks, tables, pictures and report of one clip in ``out``; returns the files.
 
-    name  what the clip is called in the scene and in the report: a file name, never a path
+    name             what the clip is called in the scene and in the report: a file name, never a path
+    gestational_age  weeks, for z-scores
     Raises UnwritableOutput; earlier results in ``out`` are then as they were.
     """
     from .report import write_result_files
-    from .tables import condition_table, frame_table
+    from .tables import condition_table, frame_table, measurement_table
 
     slicer = _slicer()
     from .scene.cine_nodes import addCineToScene
     from .scene.io import saveMasks, saveScene
     from .scene.segmentation_nodes import addPredictionToScene
-    from .scene.tables import addConditionTableToScene, addFrameTableToScene
+    from .scene.tables import addConditionTableToScene, addFrameTableToScene, addMeasurementTableToScene
 
     with all_or_nothing(out) as folder:
         slicer.mrmlScene.Clear(0)
@@ -113,9 +123,11 @@ def write_results(
         masks = addPredictionToScene(prediction, sequence, browser)
         addConditionTableToScene(condition_table(prediction, thresholds), f"{name} conditions")
         addFrameTableToScene(frame_table(cine, prediction), f"{name} frames")
+        measures = measurement_table(cine, prediction, gestational_age)
+        addMeasurementTableToScene(measures, f"{name} measurements")
         saveScene(folder / "scene.mrb")
         saveMasks(folder / "masks.seq.nrrd", masks)
-        write_result_files(folder, cine, prediction, thresholds, input_name=name)
+        write_result_files(folder, cine, prediction, thresholds, name, gestational_age)
         names = sorted(file.name for file in folder.iterdir())
         # The masks of an earlier run are a clip too, and may have been the input.
         source = cine.origin.path

@@ -20,6 +20,7 @@ RESULTS = {
     "conditions.png",
     "frames.csv",
     "masks.seq.nrrd",
+    "measurements.csv",
     "montage.png",
     "overlay.webp",
     "report.html",
@@ -68,7 +69,7 @@ def test_segment_writes_everything_it_promises(phantom, model, tmp_path, scene):
     openScene(tmp_path / "out" / "scene.mrb")
     browser = scene.GetFirstNodeByClass("vtkMRMLSequenceBrowserNode")
     np.testing.assert_array_equal(labelsFromSegmentationSequence(browser), result.prediction.labels)
-    assert scene.GetNumberOfNodesByClass("vtkMRMLTableNode") == 2
+    assert scene.GetNumberOfNodesByClass("vtkMRMLTableNode") == 3
 
 
 def test_a_failed_run_leaves_earlier_results_alone(phantom, model, tmp_path, monkeypatch):
@@ -139,3 +140,16 @@ def test_view_auto_overrules_the_file(phantom, model, tmp_path, capsys):
     assert "LVOT (file" in capsys.readouterr().out
     main([*arguments, "--frames", "0", "--view", "auto"])
     assert "(predicted" in capsys.readouterr().out
+
+
+def test_truth_masks_measure_what_the_phantom_was_made_with(tmp_path):
+    # Through the files, as a user would: clip and truth from disk, table from the core.
+    from FetalEchoSegLib.measurements import measure
+
+    made = make_named_clip(View.FOUR_CHAMBER, seed=9, frames=60, frame_rate=50)
+    write_phantom_clip(made, tmp_path / "clip")
+    cine = read_cine(tmp_path / "clip" / "clip.seq.nrrd")
+    truth = read_cine(tmp_path / "clip" / "truth.seq.nrrd").frames
+    rows = {row.name: row for row in measure(truth, cine, cine.view, gestational_age=made.case.gestational_age)}
+    assert rows["heart_rate"].value == pytest.approx(made.case.heart_rate, abs=2)
+    assert rows["cardiothoracic_area_ratio"].value == pytest.approx(made.case.area_ratio, rel=0.05)

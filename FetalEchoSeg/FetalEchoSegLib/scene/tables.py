@@ -10,7 +10,7 @@ import slicer
 import vtk
 
 from ..anatomy import RESEARCH_ONLY
-from ..tables import ConditionTable, FrameTable, area_name
+from ..tables import ConditionTable, FrameTable, MeasurementTable, area_name
 
 Cell = str | int | float | bool | None
 
@@ -42,6 +42,29 @@ def addFrameTableToScene(table: FrameTable, name: str) -> Any:
     rows = [[int(frame), *(float(value) for value in values)] for frame, *values in zip(*columns, strict=True)]
     node = addTableToScene(name, headers, rows)
     node.SetDescription(table.model)
+    return node
+
+
+def addMeasurementTableToScene(table: MeasurementTable, name: str) -> Any:
+    """Table node with one row for each measure; a value is missing where the result says why."""
+    headers = ["Measure", "Value", "Unit", "Error", "Normal from", "Normal to", "z", "Frame", "Result", "Reference"]
+    rows = [
+        [
+            row.title,
+            row.value,
+            row.unit,
+            row.error,
+            row.low,
+            row.high,
+            row.z_score,
+            row.frame,
+            "; ".join((row.text, *row.flags)),
+            row.reference,
+        ]
+        for row in table.rows
+    ]
+    node = addTableToScene(name, headers, rows)
+    node.SetDescription(f"{RESEARCH_ONLY} {table.model}")
     return node
 
 
