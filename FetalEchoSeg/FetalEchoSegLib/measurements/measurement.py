@@ -56,6 +56,8 @@ class Measurement:
         if self.value is None:
             return f"not measurable: {self.reason}"
         digits = 0 if self.unit in ("bpm", "mm²") else 1 if self.unit in ("°", "%", "mm") else 2
-        error = "" if self.error is None else f" ± {self.error:.{digits}f}"
+        # An error that rounds to nothing says nothing.
+        shown = self.error is not None and round(self.error, digits) > 0
+        error = f" ± {self.error:.{digits}f}" if shown else ""
         space = "" if self.unit in ("", "°") else " "
         return f"{self.value:.{digits}f}{error}{space}{self.unit}"
