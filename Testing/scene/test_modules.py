@@ -197,6 +197,15 @@ except MissingDependency as error:
     assert issubclass(MissingDependency, Exception)
 
 
+@pytest.fixture
+def interrupts():
+    """Ctrl-C raises KeyboardInterrupt, also where the tests run as a background job, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
 def test_ctrl_c_waits_until_vtk_is_imported():
     finished = []
     before = signal.getsignal(signal.SIGINT)

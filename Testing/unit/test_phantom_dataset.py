@@ -139,7 +139,9 @@ def test_an_interrupt_is_one_sentence_and_leaves_nothing(tmp_path):
     import time
 
     code = """if __name__ == "__main__":
-        import os, sys
+        import os, signal, sys
+        # A background job of a shell starts with interrupts ignored, and so would the tests' children.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.cpu_count = lambda: 2
         from FetalEchoSegLib.commands import main
         import multiprocessing.pool as pool
