@@ -300,7 +300,9 @@ def fit_thresholds(
     """Thresholds of the seven conditions, each from the frames whose view can show it.
 
     The threshold has the best F1; the band from low to high, in which the software abstains, is the 80 % bootstrap
-    interval of that threshold: where another validation part would have decided otherwise, none is decided.
+    interval of that threshold: where another validation part would have decided otherwise, none is decided. Where the
+    probabilities do not tell positives from negatives (the 10 % bootstrap quantile of the area under the ROC curve is
+    not above one half), the band is everything.
     """
     from FetalEchoSegLib.conditions import ConditionThreshold
 
@@ -309,11 +311,26 @@ def fit_thresholds(
     for condition in Condition:
         rows = np.flatnonzero(condition_table()[views - 1, condition])
         p, t = probabilities[rows, condition], truth[rows, condition] > 0.5
+        samples = rng.integers(0, len(p), (resamples, len(p)))
         best = _best_threshold(p, t)
-        draws = [_best_threshold(p[i], t[i]) for i in rng.integers(0, len(p), (resamples, len(p)))]
-        low, high = np.quantile(draws, [0.1, 0.9])
+        if np.quantile([_area_under_roc(p[i], t[i]) for i in samples], 0.1) <= 0.5:
+            fitted.append(ConditionThreshold(best, 0.0, 1.0))
+            continue
+        low, high = np.quantile([_best_threshold(p[i], t[i]) for i in samples], [0.1, 0.9])
         fitted.append(ConditionThreshold(best, min(float(low), best), max(float(high), best)))
     return fitted
+
+
+def _area_under_roc(probabilities: np.ndarray, truth: np.ndarray) -> float:
+    """Mann-Whitney: the chance that a positive scores above a negative; one half without both."""
+    from scipy.stats import rankdata
+
+    positives = int(truth.sum())
+    negatives = len(truth) - positives
+    if not positives or not negatives:
+        return 0.5
+    ranks = rankdata(probabilities)[truth].sum()
+    return float((ranks - positives * (positives + 1) / 2) / (positives * negatives))
 
 
 def _best_threshold(probabilities: np.ndarray, truth: np.ndarray) -> float:
@@ -365,7 +382,8 @@ def make_demo_model(out: Path, work: Path, schedule: Schedule, parts: Parts) -> 
         notice=NOTICE,
         calibration=(
             f"best F1 per condition on {len(validation)} phantom frames that were not trained on; "
-            "abstain band: 80 % bootstrap interval of that threshold"
+            "abstain band: 80 % bootstrap interval of that threshold, or everything where those frames do not tell "
+            "positives from negatives"
         ),
         training={
             "data": f"{parts.labelled} labelled frames of the FetalEcho phantom, no patient data",

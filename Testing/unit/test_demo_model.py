@@ -62,11 +62,19 @@ def test_thresholds_have_the_best_f1_and_an_ordered_band():
         assert 0.3 < fitted.low <= fitted.threshold <= fitted.high < 0.7
 
 
-def test_a_condition_without_positives_keeps_one_half():
+def test_a_condition_without_positives_keeps_one_half_and_claims_nothing():
     views = np.full(50, View.LVOT)
     fitted = demo_model.fit_thresholds(np.random.default_rng(3).random((50, 7)), np.zeros((50, 7)), views)
     vsd = fitted[Condition.VSD]
-    assert (vsd.threshold, vsd.low, vsd.high) == (0.5, 0.5, 0.5)
+    assert (vsd.threshold, vsd.low, vsd.high) == (0.5, 0.0, 1.0)
+
+
+def test_probabilities_that_know_nothing_claim_nothing():
+    rng = np.random.default_rng(4)
+    views = rng.integers(1, 5, 400)
+    truth = ((rng.random((400, 7)) < 0.2) & condition_table()[views - 1]).astype(np.float32)
+    for fitted in demo_model.fit_thresholds(0.5 + rng.normal(0, 1e-4, (400, 7)), truth, views):
+        assert (fitted.low, fitted.high) == (0.0, 1.0)
 
 
 def test_the_recipe_makes_a_bundle_that_says_it_is_synthetic(tmp_path):
