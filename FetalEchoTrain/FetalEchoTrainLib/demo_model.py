@@ -147,7 +147,7 @@ def augment(
     return np.clip(warped, 0, 1).astype(np.float32), mask
 
 
-def train(samples: Samples, validation: Samples, schedule: Schedule, work: Path) -> torch.nn.Module:
+def train(samples: Samples, validation: Samples, schedule: Schedule, work: Path) -> EchoCare:
     """Train the tiny network, round by round, and return its exponential moving average in eval mode.
 
     Each round's weights are kept in ``work``; rounds that are there already are not trained again.
@@ -281,6 +281,60 @@ def _validation_dice(model: torch.nn.Module, samples: Samples, batch_size: int =
     return float(np.mean(scores))
 
 
+def fit_condition_head(network: EchoCare, samples: Samples, schedule: Schedule) -> None:
+    """Train the condition head anew on frozen features; nothing else of ``network`` changes.
+
+    Trained along with the segmentation, the head dies: its hidden units fall silent early and never wake up. Features
+    are the pooled bottleneck of each frame, once as it is and twice mildly augmented; they are standardised for the
+    training, and the standardisation is then folded into the first layer.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    torch.manual_seed(schedule.seed)
+    rng = np.random.default_rng(schedule.seed)
+    network.eval()
+    rounds = []
+    for strength in (0.0, 0.4, 0.4):
+        pairs = zip(samples.images, samples.masks, strict=True)
+        images = [augment(image, mask, rng, strength)[0] if strength else image / 255 for image, mask in pairs]
+        rounds.append(_pooled_features(network, np.asarray(images, dtype=np.float32)))
+    features = torch.cat(rounds)
+    truth = torch.from_numpy(samples.conditions).repeat(len(rounds), 1)
+    judged = torch.from_numpy(condition_table()[samples.views - 1]).float().repeat(len(rounds), 1)
+    mean, deviation = features.mean(0), features.std(0) + 1e-6
+    features = (features - mean) / deviation
+
+    network.reset_condition_head()
+    head, pos_weight = network.cls_decoder, _positive_weights(samples)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=1e-3, weight_decay=0.05)
+    for _ in range(30):
+        for rows in torch.randperm(len(features)).split(64):
+            logits = head(features[rows] + 0.1 * torch.randn_like(features[rows]))
+            bce = F.binary_cross_entropy_with_logits(logits, truth[rows], pos_weight=pos_weight, reduction="none")
+            loss = (bce * judged[rows]).sum() / judged[rows].sum()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    first = head[0]
+    assert isinstance(first, torch.nn.Linear)
+    with torch.no_grad():
+        first.bias.sub_(first.weight @ (mean / deviation))
+        first.weight.div_(deviation)
+
+
+def _pooled_features(network: EchoCare, images: np.ndarray, batch_size: int = 16) -> torch.Tensor:
+    """(N, C) what the heads see of (N, S, S) float32 images."""
+    import torch
+
+    with torch.inference_mode():
+        parts = [
+            network.seg_net.encode(network.in_adapter(batch)).bottleneck.mean(dim=(2, 3))
+            for batch in torch.from_numpy(images)[:, None].split(batch_size)
+        ]
+    return torch.cat(parts).clone()
+
+
 def predict_conditions(model: torch.nn.Module, samples: Samples, batch_size: int = 16) -> np.ndarray:
     """(N, 7) probabilities of the conditions, frame by frame."""
     import torch
@@ -369,7 +423,9 @@ def make_demo_model(out: Path, work: Path, schedule: Schedule, parts: Parts) -> 
     make_dataset(dataset, schedule.seed, parts)
     config = EchoCareConfig.tiny()
     validation = load_samples(dataset, VALID, config.image_size)
-    network = train(load_samples(dataset, TRAIN_LABELED, config.image_size), validation, schedule, work)
+    training = load_samples(dataset, TRAIN_LABELED, config.image_size)
+    network = train(training, validation, schedule, work)
+    fit_condition_head(network, training, schedule)
 
     thresholds = fit_thresholds(predict_conditions(network, validation), validation.conditions, validation.views)
     card = Card.new(
@@ -388,7 +444,8 @@ def make_demo_model(out: Path, work: Path, schedule: Schedule, parts: Parts) -> 
         training={
             "data": f"{parts.labelled} labelled frames of the FetalEcho phantom, no patient data",
             "command": "python -m FetalEchoTrainLib.demo_model",
-            "method": "supervised: cross-entropy, Dice, binary cross-entropy of conditions, cross-entropy of views",
+            "method": "supervised: cross-entropy and Dice of labels, cross-entropy of views; then the condition head "
+            "alone on frozen features",
             "rounds of (pixels, epochs)": [[list(stage) for stage in part.stages] for part in schedule.rounds],
             "seed": schedule.seed,
         },
