@@ -36,7 +36,7 @@ def overview() -> Image.Image:
     segmenter = Segmenter(find_bundle(DEFAULT_BUNDLE), "cpu", "fp32")
     above, below, found = [], [], set()
     for view in View:
-        cine = make_named_clip(view, seed=31, frames=12, frame_rate=30).cine
+        cine = make_named_clip(view, seed=30 + view, frames=12, frame_rate=30).cine
         prediction = segmenter.segment(without_view(cine))
         probability = prediction.view_probabilities[prediction.view.index]
         frame, labels = cine.frame(4), prediction.labels[4]
