@@ -45,7 +45,7 @@ format: $(READY)
 bench: $(READY)
 	$(BIN)/python Testing/benchmarks/run_all.py --out bench_output
 
-# Trains the bundle in Resources/Models again, from the phantom, in about half an hour on two cores.
+# Trains the bundle in Resources/Models again, from the phantom, in about 75 minutes on one core.
 demo-model: $(READY)
 	$(BIN)/python -m FetalEchoTrainLib.demo_model --out Resources/Models/demo-tiny --work build/demo-model
 
