@@ -1,13 +1,16 @@
 """FetalEcho Segmentation: module, panel, logic and self-test."""
 
 import enum
-from collections.abc import Callable, Sequence
+import logging
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import slicer
 import vtk
-from slicer import vtkMRMLSequenceBrowserNode
+from slicer import vtkMRMLSequenceBrowserNode, vtkMRMLSequenceNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.parameterNodeWrapper import parameterNodeWrapper
@@ -64,16 +67,40 @@ class ViewChoice(enum.Enum):
         return _("Automatic") if self is ViewChoice.AUTOMATIC else self.value
 
 
+class FrameChoice(enum.Enum):
+    """Frames that Apply segments."""
+
+    ALL = "all"
+    CURRENT = "current"
+    RANGE = "range"
+
+    def label(self) -> str:
+        """Text in the panel."""
+        return {"all": _("All frames"), "current": _("Current frame"), "range": _("Range")}[self.value]
+
+
 @parameterNodeWrapper
 class FetalEchoSegParameterNode:
     """What the panel keeps with the scene.
 
-    browser  the clip
-    view     its standard plane; automatic asks the file, then the model
+    browser         the clip
+    masks           its segmentations that the panel shows
+    view            its standard plane; automatic asks the file, then the model
+    model           name of the bundle; empty for the default one
+    frames          which frames Apply segments
+    firstFrame      of the range, counted from 0
+    lastFrame       of the range, included
+    gestationalAge  in weeks; 0 when it is not known
     """
 
     browser: vtkMRMLSequenceBrowserNode
+    masks: vtkMRMLSequenceNode
     view: ViewChoice = ViewChoice.AUTOMATIC
+    model: str = ""
+    frames: FrameChoice = FrameChoice.ALL
+    firstFrame: int = 0
+    lastFrame: int = 0
+    gestationalAge: float = 0.0
 
 
 #
@@ -82,51 +109,83 @@ class FetalEchoSegParameterNode:
 
 
 class FetalEchoSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """Panel: read a clip, choose its view, segment it."""
+    """Panel: sections over one shared state, and a line at the bottom that says what is going on."""
 
     def __init__(self, parent: Any = None) -> None:
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.logic = None
+        self.state = None
+        self.sections: dict[str, Any] = {}
+        self.job = None
         self._parameterNode = None
-        self._parameterNodeGuiTag = None
-        self._running = False
-        self._cancelRequested = False
 
     def setup(self) -> None:
         """Build the panel, once, when the module is opened for the first time."""
         ScriptedLoadableModuleWidget.setup(self)
-        uiWidget = slicer.util.loadUI(self.resourcePath("UI/FetalEchoSeg.ui"))
-        self.layout.addWidget(uiWidget)
-        self.ui = slicer.util.childWidgetVariables(uiWidget)
-        uiWidget.setMRMLScene(slicer.mrmlScene)
+        # Not at the top: the module file is imported at every start of Slicer, also if nobody opens the panel.
+        from FetalEchoSegLib.panel.dependencies_section import DependenciesSection
+        from FetalEchoSegLib.panel.input_section import InputSection
+        from FetalEchoSegLib.panel.measure_section import MeasureSection
+        from FetalEchoSegLib.panel.model_section import ModelSection
+        from FetalEchoSegLib.panel.report_section import ReportSection
+        from FetalEchoSegLib.panel.result_section import ResultSection
+        from FetalEchoSegLib.panel.run_section import RunSection
+        from FetalEchoSegLib.panel.state import PanelState
+        from FetalEchoSegLib.panel.view_section import ViewSection
+
         self.logic = FetalEchoSegLogic()
+        self.state = PanelState(self.logic)
+        order = (
+            InputSection,
+            ModelSection,
+            ViewSection,
+            RunSection,
+            ResultSection,
+            MeasureSection,
+            ReportSection,
+            DependenciesSection,
+        )
+        for kind in order:
+            section = self.sections[kind.uiName] = kind(self)
+            section.load(self.layout)
+        footer = slicer.util.loadUI(self.resourcePath("UI/FetalEchoSeg.ui"))
+        self.layout.addWidget(footer)
+        self.layout.addStretch(1)
+        self.ui = slicer.util.childWidgetVariables(footer)
+        self.ui.cancelButton.connect("clicked(bool)", self.onCancelButton)
+        self._showJob(None)
 
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
-        self.ui.loadButton.connect("clicked(bool)", self.onLoadButton)
-        self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
-        self.ui.modelComboBox.addItems(self.logic.models())
         self.initializeParameterNode()
 
     def cleanup(self) -> None:
         """Called when the application closes or the module is reloaded."""
-        self._cancelRequested = True
+        if self.state is None:  # setup has not been called, or has failed
+            return
+        self.abandonJob()
         self.setParameterNode(None)
+        for section in self.sections.values():
+            section.cleanup()
+        self.state.cleanup()
         self.removeObservers()
 
     def enter(self) -> None:
         """Called each time the user opens this module."""
         self.initializeParameterNode()
+        for section in self.sections.values():
+            section.enter()
 
     def exit(self) -> None:
-        """Called each time the user opens a different module."""
-        self.setParameterNode(None)
+        """Called each time the user opens a different module; a running job goes on."""
+        for section in self.sections.values():
+            section.exit()
 
     def onSceneStartClose(self, caller: Any, event: Any) -> None:
         """Let go of the nodes before they are deleted."""
-        self._cancelRequested = True
+        self.abandonJob()
         self.setParameterNode(None)
 
     def onSceneEndClose(self, caller: Any, event: Any) -> None:
@@ -137,6 +196,8 @@ class FetalEchoSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onSceneEndImport(self, caller: Any, event: Any) -> None:
         """Proxies of an opened scene are copies until they are shared, and Slicer does that only at the first edit."""
         self.logic.shareMasks()
+        if self.parent.isEntered:
+            self.initializeParameterNode()
 
     def initializeParameterNode(self) -> None:
         """Show the parameters of the scene."""
@@ -145,61 +206,127 @@ class FetalEchoSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def setParameterNode(self, parameterNode: FetalEchoSegParameterNode | None) -> None:
         """Connect the panel to ``parameterNode``, or to none."""
         if self._parameterNode:
-            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._checkCanApply)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
         self._parameterNode = parameterNode
+        self.state.setParameterNode(parameterNode)
+        for section in self.sections.values():
+            section.setParameterNode(parameterNode)
         if self._parameterNode:
-            self._parameterNodeGuiTag = self._parameterNode.connectGui(self.ui)
-            self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._checkCanApply)
-            self._checkCanApply()
+            self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
 
-    def _checkCanApply(self, caller: Any = None, event: Any = None) -> None:
-        hasInput = bool(self._parameterNode and self._parameterNode.browser)
-        self.ui.applyButton.setEnabled(self._running or hasInput)
-        if self._running:
-            self.ui.applyButton.setText(_("Cancel"))
-            self.ui.applyButton.setToolTip(_("Stop after the frames in work; finished frames are kept"))
-        else:
-            self.ui.applyButton.setText(_("Apply"))
-            self.ui.applyButton.setToolTip(_("Segment all frames") if hasInput else _("Load or select a clip first"))
+    def _onParametersModified(self, caller: Any = None, event: Any = None) -> None:
+        for section in self.sections.values():
+            section.update()
 
-    def onLoadButton(self) -> None:
-        """Read the file of the path field and select it."""
-        with slicer.util.tryWithErrorDisplay(_("The clip could not be read."), waitCursor=True):
-            self.ui.pathLineEdit.addCurrentPathToHistory()
-            self._parameterNode.browser = self.logic.loadCine(self.ui.pathLineEdit.currentPath)
+    # jobs
 
-    def onApplyButton(self) -> None:
-        """Segment the selected clip; while that runs, cancel it."""
-        if self._running:
-            self._cancelRequested = True
-            return
-        self._running, self._cancelRequested = True, False
-        self._checkCanApply()
+    def runJob(
+        self,
+        title: str,
+        work: Callable[..., Any],
+        finished: Callable[[Any], None],
+        stopped: Callable[[], None] | None = None,
+        failed: Callable[[BaseException], None] | None = None,
+        cancelButton: bool = True,
+    ) -> Any:
+        """Run ``work(report, cancelled)`` outside the user interface's thread; one job at a time.
+
+        :param title: what the line at the bottom says meanwhile, such as "Reading clip.dcm".
+        :param finished: called with the result, on the main thread.
+        :param stopped: called after a cancel that left no result.
+        :param failed: called with the exception after the user was told of it.
+        :param cancelButton: False when the section has a Cancel button of its own.
+        :return: the ``panel.jobs.Job``, or None when another job still runs.
+        """
+        from FetalEchoSegLib.panel.jobs import Job
+
+        if self.job is not None:
+            return None
+
+        def ended() -> None:
+            self.job = None
+            self._showJob(None)
+            self.state.setBusy(False)
+
+        def onFinished(result: Any) -> None:
+            ended()
+            with self.showingErrors(title):
+                finished(result)
+
+        def onStopped() -> None:
+            ended()
+            self.showStatus(_("Cancelled."))
+            if stopped is not None:
+                stopped()
+
+        def onFailed(error: BaseException) -> None:
+            ended()
+            with self.showingErrors(title):
+                raise error
+            if failed is not None:
+                failed(error)
+
+        self.job = Job(work, onFinished, onFailed, self._onProgress, onStopped)
+        self._showJob(title, cancelButton)
+        self.state.setBusy(True)
+        self.job.start()
+        return self.job
+
+    def abandonJob(self) -> None:
+        """Stop the running job, if any, and forget it: what it works for goes away."""
+        if self.job is not None:
+            self.job.abandon()
+            self.job = None
+            self._showJob(None)
+            self.state.setBusy(False)
+
+    def onCancelButton(self, checked: bool = False) -> None:
+        """Stop the running job."""
+        if self.job is not None:
+            self.job.cancel()
+            self.ui.cancelButton.setEnabled(False)
+            self.showStatus(_("Cancelling..."))
+
+    def showStatus(self, text: str) -> None:
+        """Say what has just happened, in the line at the bottom of the panel."""
+        self.ui.statusLabel.setText(text)
+
+    @contextmanager
+    def showingErrors(self, title: str) -> Iterator[None]:
+        """Show an error as a message: one sentence for what is known, with the traceback for what is not."""
+        from FetalEchoSegLib.errors import FetalEchoError
+
         try:
-            with slicer.util.tryWithErrorDisplay(_("The clip could not be segmented.")):
-                choice = self._parameterNode.view
-                masks = self.logic.segment(
-                    self._parameterNode.browser,
-                    view=None if choice is ViewChoice.AUTOMATIC else choice.value,
-                    model=self.ui.modelComboBox.currentText or None,
-                    progress=self._showProgress,
-                    cancelled=self._isCancelled,
-                )
-                self.logic.addTables(masks)
-        finally:
-            self._running = False
-            self.ui.progressBar.setValue(0)
-            self._checkCanApply()
+            yield
+        except FetalEchoError as error:
+            logging.warning("%s: %s", title, error)
+            self.showStatus(str(error))
+            slicer.util.errorDisplay(str(error), windowTitle=self._title())
+        except Exception as error:
+            logging.exception(title)
+            text = _("{title} failed: {error}").format(title=title, error=error or type(error).__name__)
+            self.showStatus(text)
+            slicer.util.errorDisplay(text, windowTitle=self._title(), detailedText=traceback.format_exc())
 
-    def _showProgress(self, done: int, total: int) -> None:
-        self.ui.progressBar.setMaximum(total)
+    def _title(self) -> str:
+        return _("FetalEcho Segmentation")
+
+    def _showJob(self, title: str | None, cancelButton: bool = True) -> None:
+        self.ui.progressBar.setVisible(title is not None)
+        self.ui.cancelButton.setVisible(title is not None and cancelButton)
+        self.ui.cancelButton.setEnabled(True)
+        self.ui.progressBar.setRange(0, 0)
+        self.ui.statusLabel.setText(title or "")
+
+    def _onProgress(self, done: int, total: int, text: str, secondsLeft: float | None) -> None:
+        self.ui.progressBar.setRange(0, total)
         self.ui.progressBar.setValue(done)
-        slicer.app.processEvents()
-
-    def _isCancelled(self) -> bool:
-        slicer.app.processEvents()
-        return self._cancelRequested
+        if self.job is not None and self.job.isCancelled:
+            return
+        if secondsLeft is None:
+            self.showStatus(text)
+        else:
+            self.showStatus(_("{text}, {seconds:.0f} s left").format(text=text, seconds=secondsLeft))
 
 
 #

@@ -1,0 +1,1 @@
+"""The panel of the FetalEchoSeg module: sections over one shared state. Needs ``qt`` and ``slicer``."""

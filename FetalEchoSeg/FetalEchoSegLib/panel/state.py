@@ -1,0 +1,186 @@
+"""What all sections of the panel look at: the clip, its masks, the shown frame, the running job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import qt
+import slicer
+import vtk
+from slicer.util import VTKObservationMixin
+
+from ..errors import FetalEchoError
+from .signals import Signal
+
+# Edits come in bursts (a brush stroke is many): tell of them when the hand rests.
+_EDIT_PAUSE_MS = 250
+
+
+class PanelState(VTKObservationMixin):
+    """Follows the parameter node and the nodes it names.
+
+    clipChanged    another clip, or none, or its calibration was changed
+    masksChanged   another mask sequence, or none, or a model wrote into it
+    masksEdited    somebody changed masks of the shown clip (told some time after, once for many changes)
+    frameChanged   another frame is shown
+    busyChanged    a job began or ended
+
+    ``cine`` and ``prediction`` are kept until they change.
+    """
+
+    def __init__(self, logic: Any) -> None:
+        VTKObservationMixin.__init__(self)
+        self.logic = logic
+        self.clipChanged = Signal()
+        self.masksChanged = Signal()
+        self.masksEdited = Signal()
+        self.frameChanged = Signal()
+        self.busyChanged = Signal()
+        self.browser: Any = None
+        self.masks: Any = None
+        self.frame = 0
+        self._parameterNode: Any = None
+        self._maskProxy: Any = None
+        self._cine: Any = None
+        self._prediction: Any = None
+        self._busy = False
+        self._editTimer = qt.QTimer()
+        self._editTimer.setSingleShot(True)
+        self._editTimer.setInterval(_EDIT_PAUSE_MS)
+        self._editTimer.timeout.connect(self._tellEdit)
+
+    # what is shown
+
+    @property
+    def sequence(self) -> Any:
+        """Image sequence of the clip, None without one."""
+        return self.browser.GetMasterSequenceNode() if self.browser is not None else None
+
+    @property
+    def frameCount(self) -> int:
+        """Frames of the clip; 0 without one."""
+        sequence = self.sequence
+        return sequence.GetNumberOfDataNodes() if sequence is not None else 0
+
+    @property
+    def cineProxy(self) -> Any:
+        """Volume node that shows the frame."""
+        return self.browser.GetProxyNode(self.sequence) if self.sequence is not None else None
+
+    @property
+    def maskProxy(self) -> Any:
+        """Segmentation node that shows the frame's masks, None without masks."""
+        return self._maskProxy
+
+    def cine(self) -> Any:
+        """The clip as ``Cine``, or None when the selected browser holds no ultrasound clip."""
+        if self._cine is None and self.sequence is not None:
+            try:
+                self._cine = self.logic.cine(self.browser)
+            except FetalEchoError:
+                return None
+        return self._cine
+
+    def prediction(self) -> Any:
+        """The ``Prediction`` with the masks as they are now, or None when no model segmented the clip."""
+        if self._prediction is None and self.masks is not None:
+            try:
+                self._prediction = self.logic.prediction(self.masks)
+            except FetalEchoError:
+                return None
+        return self._prediction
+
+    def showFrame(self, index: int) -> None:
+        """Show frame ``index`` in the views; outside the clip, its nearest end."""
+        if self.frameCount:
+            self.browser.SetSelectedItemNumber(min(max(int(index), 0), self.frameCount - 1))
+
+    @property
+    def isBusy(self) -> bool:
+        """Whether a job runs: the clip and the masks must not be replaced meanwhile."""
+        return self._busy
+
+    def setBusy(self, busy: bool) -> None:
+        """Called by the panel."""
+        if busy != self._busy:
+            self._busy = busy
+            self.busyChanged.emit()
+
+    # following the scene
+
+    def setParameterNode(self, parameterNode: Any) -> None:
+        """Follow ``parameterNode``, or none."""
+        if self._parameterNode is not None:
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParameters)
+        self._parameterNode = parameterNode
+        if parameterNode is not None:
+            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParameters)
+        self._onParameters()
+
+    def clipModified(self) -> None:
+        """Tell that the clip's calibration or frames were changed."""
+        self._cine = self._prediction = None
+        self.clipChanged.emit()
+
+    def masksModified(self) -> None:
+        """Tell that a model wrote masks or results into the shown mask sequence."""
+        self._prediction = None
+        self.masksChanged.emit()
+
+    def cleanup(self) -> None:
+        """Let go of everything; nothing is told."""
+        self._editTimer.stop()
+        self.removeObservers()
+        self.browser = self.masks = self._maskProxy = self._parameterNode = self._cine = self._prediction = None
+
+    def _onParameters(self, caller: Any = None, event: Any = None) -> None:
+        node = self._parameterNode
+        self._setBrowser(node.browser if node is not None else None)
+        self._setMasks(node.masks if node is not None else None)
+
+    def _setBrowser(self, browser: Any) -> None:
+        if browser is self.browser:
+            return
+        if self.browser is not None:
+            self.removeObserver(self.browser, vtk.vtkCommand.ModifiedEvent, self._onBrowser)
+        self.browser = browser
+        self._cine = self._prediction = None
+        self.frame = browser.GetSelectedItemNumber() if browser is not None else 0
+        if browser is not None:
+            self.addObserver(browser, vtk.vtkCommand.ModifiedEvent, self._onBrowser)
+        self.clipChanged.emit()
+        self.frameChanged.emit()
+
+    def _setMasks(self, masks: Any) -> None:
+        if masks is self.masks:
+            return
+        self.masks = masks
+        self._prediction = None
+        self._followMaskProxy()
+        self.masksChanged.emit()
+
+    def _followMaskProxy(self) -> None:
+        proxy = self.browser.GetProxyNode(self.masks) if self.browser is not None and self.masks is not None else None
+        if proxy is self._maskProxy:
+            return
+        events = (slicer.vtkSegmentation.SourceRepresentationModified, slicer.vtkSegmentation.SegmentRemoved)
+        for event in events:
+            if self._maskProxy is not None:
+                self.removeObserver(self._maskProxy, event, self._onEdit)
+            if proxy is not None:
+                self.addObserver(proxy, event, self._onEdit)
+        self._maskProxy = proxy
+
+    def _onBrowser(self, caller: Any = None, event: Any = None) -> None:
+        self._followMaskProxy()
+        frame = self.browser.GetSelectedItemNumber()
+        if frame != self.frame:
+            self.frame = frame
+            self.frameChanged.emit()
+
+    def _onEdit(self, caller: Any = None, event: Any = None) -> None:
+        self._prediction = None
+        self._editTimer.start()
+
+    def _tellEdit(self) -> None:
+        self.masksEdited.emit()
