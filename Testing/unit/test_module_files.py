@@ -41,27 +41,48 @@ def test_extension_icon_is_128_pixels():
     assert image.open(REPOSITORY / "FetalEcho.png").size == (128, 128)
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_panel_file_matches_the_code(module):
-    root = ElementTree.parse(REPOSITORY / module / "Resources" / "UI" / f"{module}.ui").getroot()
-    top = root.find("widget")
-    assert (top.get("class"), top.get("name")) == ("qMRMLWidget", module)
-    names = {widget.get("name") for widget in root.iter("widget")}
-    used = set(re.findall(r"self\.ui\.(\w+)", (REPOSITORY / module / f"{module}.py").read_text(encoding="utf-8")))
-    assert used <= names
+PANEL_FILES = sorted(REPOSITORY.glob("FetalEcho*/Resources/UI/*.ui"))
+_INTERACTIVE = re.compile(r"Button$|ComboBox$|CheckBox$|SpinBox$|Slider\w*$|LineEdit$|TableWidget$|TextEdit$")
+
+
+@pytest.mark.parametrize("path", PANEL_FILES, ids=lambda path: path.stem)
+def test_panel_file_declares_what_it_uses_and_explains_itself(path):
+    root = ElementTree.parse(path).getroot()
+    assert root.find("widget").get("name") == path.stem
     declared = {c.findtext("class") for c in root.iter("customwidget")}
     foreign = {w.get("class") for w in root.iter("widget") if w.get("class").startswith(("ctk", "qMRML", "qSlicer"))}
     assert foreign == declared
+    names = [widget.get("name") for widget in root.iter("widget")]
+    assert len(names) == len(set(names))
     for widget in root.iter("widget"):
-        interactive = widget.get("class") in ("QPushButton", "QComboBox", "ctkPathLineEdit", "qMRMLNodeComboBox")
+        interactive = _INTERACTIVE.search(widget.get("class")) and widget.get("class") != "ctkCollapsibleButton"
         tips = [p for p in widget.findall("property") if p.get("name") == "toolTip"]
         assert tips or not interactive, widget.get("name")
 
 
-def test_panel_parameters_exist():
-    root = ElementTree.parse(REPOSITORY / "FetalEchoSeg" / "Resources" / "UI" / "FetalEchoSeg.ui").getroot()
-    bound = {p.findtext("string") for p in root.iter("property") if p.get("name") == "SlicerParameterName"}
-    assert bound == {"browser", "view"}
+@pytest.mark.parametrize("module", MODULES)
+def test_module_file_uses_widgets_of_its_panel_file(module):
+    root = ElementTree.parse(REPOSITORY / module / "Resources" / "UI" / f"{module}.ui").getroot()
+    names = {widget.get("name") for widget in root.iter("widget")}
+    used = set(re.findall(r"self\.ui\.(\w+)", (REPOSITORY / module / f"{module}.py").read_text(encoding="utf-8")))
+    assert used <= names
+
+
+def test_every_section_has_its_panel_file_and_every_file_its_section():
+    sources = (REPOSITORY / "FetalEchoSeg" / "FetalEchoSegLib" / "panel").glob("*_section.py")
+    sections = {re.search(r'uiName = "(\w+)"', path.read_text(encoding="utf-8")).group(1) for path in sources}
+    assert sections == {path.stem for path in PANEL_FILES} - set(MODULES)
+
+
+def test_parameters_that_widgets_follow_exist():
+    source = (REPOSITORY / "FetalEchoSeg" / "FetalEchoSeg.py").read_text(encoding="utf-8")
+    body = source[source.index("class FetalEchoSegParameterNode") : source.index("class FetalEchoSegWidget")]
+    parameters = set(re.findall(r"^    (\w+): ", body, flags=re.MULTILINE))
+    assert {"browser", "view"} <= parameters
+    for path in PANEL_FILES:
+        root = ElementTree.parse(path).getroot()
+        bound = {p.findtext("string") for p in root.iter("property") if p.get("name") == "SlicerParameterName"}
+        assert bound <= parameters, path.name
 
 
 _STUB = """
