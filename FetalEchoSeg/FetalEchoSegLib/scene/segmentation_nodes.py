@@ -61,7 +61,7 @@ def addPredictionToScene(prediction: Prediction, sequence: Any, browser: Any, na
     for index in range(len(labels)):
         if prediction.done[index]:
             _writeLabels(masks, index, labels[index], geometry, BY_MODEL, tuple(Structure))
-        _setAttributes(masks, index, {FRAME_RESULT: json.dumps(_frameResult(prediction, index))})
+        setFrameAttributes(masks, index, {FRAME_RESULT: json.dumps(_frameResult(prediction, index))})
     masks.SetAttribute(PREDICTION, json.dumps(_clipResult(prediction), ensure_ascii=False))
     shareProxies(browser)
     return masks
@@ -151,7 +151,7 @@ def labelsOfFrame(masks: Any, index: int, shape: tuple[int, int] | None = None) 
     """Masks of frame ``index`` as they are now: (H, W) uint8; see ``labelsFromSegmentationSequence``."""
     geometry = _geometry(_cineOf(masks), shape, masks)
     labels = np.zeros(geometry[1:], dtype=np.uint8)
-    _readLabels(_item(masks, index).GetSegmentation(), geometry, labels)
+    _readLabels(itemOfFrame(masks, index).GetSegmentation(), geometry, labels)
     return labels
 
 
@@ -177,7 +177,7 @@ def setFrameLabels(
             f"Masks must be {geometry[1:]} uint8 from 0 to {N_LABELS - 1}, "
             f"got {labels.shape} {labels.dtype} up to {labels.max(initial=0)}."
         )
-    _shareProxiesOf(masks)
+    shareProxiesOf(masks)
     chosen = tuple(Structure) if structures is None else tuple(structures)
     if len(chosen) < len(Structure):
         merged = labelsOfFrame(masks, index, labels.shape)
@@ -194,7 +194,7 @@ def drawnBy(masks: Any, index: int, structure: Structure | None = None) -> str:
     Masks that differ from what was last written here were edited in the Segment Editor: the frame is "hand" then,
     unless a tool has said otherwise with ``setDrawnBy``.
     """
-    item = _item(masks, index)
+    item = itemOfFrame(masks, index)
     if structure is not None:
         tag = vtk.mutable("")
         segment = item.GetSegmentation().GetSegment(structure.info.segment_id)
@@ -208,11 +208,11 @@ def drawnBy(masks: Any, index: int, structure: Structure | None = None) -> str:
 
 def setDrawnBy(masks: Any, index: int, author: str, structure: Structure | None = None) -> None:
     """Record that the frame's masks as they are now (or one structure of them) were drawn by ``author``."""
-    item = _item(masks, index)
-    _shareProxiesOf(masks)
+    item = itemOfFrame(masks, index)
+    shareProxiesOf(masks)
     if structure is not None:
         item.GetSegmentation().GetSegment(structure.info.segment_id).SetTag(DRAWN_BY, author)
-    _setAttributes(masks, index, {DRAWN_BY: author, _CHECKSUM: _checksum(labelsOfFrame(masks, index))})
+    setFrameAttributes(masks, index, {DRAWN_BY: author, _CHECKSUM: _checksum(labelsOfFrame(masks, index))})
 
 
 def maskSequence(node: Any) -> Any:
@@ -274,7 +274,7 @@ def _writeLabels(
     scalars.SetName("ImageScalars")
     layer.GetPointData().SetScalars(scalars)
 
-    segmentation = _item(masks, index).GetSegmentation()
+    segmentation = itemOfFrame(masks, index).GetSegmentation()
     representation = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
     segmentation.SetSourceRepresentationName(representation)
     for structure, info in STRUCTURES.items():
@@ -287,7 +287,7 @@ def _writeLabels(
         segment.AddRepresentation(representation, layer)
         if structure in drawn:
             segment.SetTag(DRAWN_BY, author)
-    _setAttributes(masks, index, {DRAWN_BY: author, _CHECKSUM: _checksum(labels)})
+    setFrameAttributes(masks, index, {DRAWN_BY: author, _CHECKSUM: _checksum(labels)})
     segmentation.InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified)
 
 
@@ -391,7 +391,7 @@ def _geometry(
         return matrix, rows, columns
     # The clip is gone; its grid is still known to the segmentation.
     text = (
-        _item(masks, 0)
+        itemOfFrame(masks, 0)
         .GetSegmentation()
         .GetConversionParameter(slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName())
     )
@@ -409,7 +409,8 @@ def _cineOf(masks: Any) -> Any:
     return masks.GetNodeReference(CINE_REFERENCE)
 
 
-def _item(masks: Any, index: int) -> Any:
+def itemOfFrame(masks: Any, index: int) -> Any:
+    """The segmentation node of frame ``index`` inside the sequence; raises InvalidRequest outside the clip."""
     count = masks.GetNumberOfDataNodes()
     if not 0 <= index < count:
         raise InvalidRequest(f"Frame {index} is outside '{masks.GetName()}', which has frames 0 to {count - 1}.")
@@ -422,7 +423,7 @@ def _browsersOf(masks: Any) -> list[Any]:
     return [browser for browser in browsers if browser.GetProxyNode(masks) is not None]
 
 
-def _shareProxiesOf(masks: Any) -> None:
+def shareProxiesOf(masks: Any) -> None:
     """Share content with every proxy of ``masks`` before a change of its items.
 
     In a scene that Slicer opened, the proxy is a copy until the first edit and would write the old masks back.
@@ -431,13 +432,13 @@ def _shareProxiesOf(masks: Any) -> None:
         shareProxies(browser)
 
 
-def _setAttributes(masks: Any, index: int, attributes: dict[str, str]) -> None:
-    """Set attributes of a frame's item, and of the proxy that shows it.
+def setFrameAttributes(masks: Any, index: int, attributes: dict[str, str | None]) -> None:
+    """Set attributes of a frame's item, and of the proxy that shows it; None takes one away.
 
     A change of the proxy is copied to the item with all of the proxy's attributes, so those left out there would be
     lost from the item with the next edit.
     """
-    item = _item(masks, index)
+    item = itemOfFrame(masks, index)
     shown = [b.GetProxyNode(masks) for b in _browsersOf(masks) if b.GetSelectedItemNumber() == index]
     for node in (*shown, item):
         with slicer.util.NodeModify(node):
