@@ -16,6 +16,7 @@ import threading
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,24 @@ _MODULE_LOGICS = {
     "sequences": ("vtkSlicerSequencesLogic", "Sequences"),
     "markups": ("vtkSlicerMarkupsLogic", "Markups"),
     "tables": ("vtkSlicerTablesLogic", "Tables"),
+    "plots": ("vtkSlicerPlotsLogic", "Plots"),
 }
 
 
-def startHeadlessSlicer() -> types.ModuleType:
+@dataclass(frozen=True)
+class BootedScene:
+    """What a boot of slicer-core has made: logics by the name of their module, and a folder that goes at exit."""
+
+    scene: Any
+    applicationLogic: Any
+    logics: dict[str, Any]
+    folder: Path
+
+
+def startHeadlessSlicer(makeApplication: Callable[[BootedScene], Any] | None = None) -> types.ModuleType:
     """The ``slicer`` module with a scene, booting slicer-core on the first call of the process.
+
+    makeApplication  makes ``slicer.app`` at the boot; a HeadlessApplication without it.
 
     Raises MissingDependency when slicer-core is not installed and this is not Slicer.
     """
@@ -48,7 +62,7 @@ def startHeadlessSlicer() -> types.ModuleType:
                 "install it with pip install 'fetalecho[scene]'."
             ) from error
         if getattr(slicer, "app", None) is None:
-            _boot(slicer)
+            slicer.app = (makeApplication or HeadlessApplication)(_boot(slicer))
             from . import standins
 
             standins.install(slicer)
@@ -67,23 +81,21 @@ def isHeadless() -> bool:
 class HeadlessApplication:
     """The part of ``slicer.app`` that logic code uses; anything else raises AttributeError."""
 
-    def __init__(self, applicationLogic: Any, scene: Any, logics: dict[str, Any], folder: Path) -> None:
-        self._applicationLogic = applicationLogic
-        self._scene = scene
-        self._logics = logics
-        self.temporaryPath = str(folder)
+    def __init__(self, booted: BootedScene) -> None:
+        self._booted = booted
+        self.temporaryPath = str(booted.folder)
 
     def applicationLogic(self) -> Any:
         """The vtkSlicerApplicationLogic."""
-        return self._applicationLogic
+        return self._booted.applicationLogic
 
     def mrmlScene(self) -> Any:
         """The one scene of the process."""
-        return self._scene
+        return self._booted.scene
 
     def moduleLogic(self, name: str) -> Any:
         """Logic of the module called ``name``, None when there is none."""
-        return self._logics.get(name)
+        return self._booted.logics.get(name)
 
     def testingEnabled(self) -> bool:
         """True: nobody is there to answer a dialog."""
@@ -127,7 +139,7 @@ def _interruptHeldBack() -> Iterator[None]:
             signal.raise_signal(signal.SIGINT)
 
 
-def _boot(slicer: types.ModuleType) -> None:
+def _boot(slicer: types.ModuleType) -> BootedScene:
     import atexit
 
     import vtk
@@ -179,7 +191,7 @@ def _boot(slicer: types.ModuleType) -> None:
 
     slicer.mrmlScene = scene
     slicer.modules = modules
-    slicer.app = HeadlessApplication(application, scene, logics, folder)
+    return BootedScene(scene, application, logics, folder)
 
 
 @contextmanager

@@ -7,14 +7,13 @@ cannot be made from them, and says so.
 
 from __future__ import annotations
 
-import enum
 import importlib.util
 import sys
 import types
-import typing
 import unittest
-from pathlib import Path
 from typing import Any
+
+from . import parameter_nodes
 
 
 class ScriptedLoadableModule:
@@ -87,58 +86,7 @@ def translate(_context: str, text: str) -> str:
     return text
 
 
-def parameterNodeWrapper(cls: type) -> type:
-    """Give the annotated fields of ``cls`` a place in a parameter node.
-
-    Fields may be str, int, float, bool, pathlib.Path, an Enum (stored by name) or an MRML node class (stored as a
-    reference); other types raise TypeError here, as they would need the real wrapper.
-    """
-    hints = typing.get_type_hints(cls)
-    for name, kind in hints.items():
-        setattr(cls, name, _Parameter(name, kind, getattr(cls, name, None)))
-
-    def __init__(self: Any, parameterNode: Any) -> None:
-        self.parameterNode = parameterNode
-
-    cls.__init__ = __init__
-    return cls
-
-
-class _Parameter:
-    def __init__(self, name: str, kind: type, default: Any) -> None:
-        import slicer
-
-        self.name = name
-        self.kind = kind
-        self.isNode = issubclass(kind, slicer.vtkMRMLNode)
-        if not self.isNode and kind not in (str, int, float, bool, Path) and not issubclass(kind, enum.Enum):
-            raise TypeError(f"parameter '{name}' has a type that is not supported headless: {kind}")
-        if default is None and not self.isNode:
-            default = next(iter(kind)) if issubclass(kind, enum.Enum) else kind()
-        self.default = default
-
-    def __get__(self, owner: Any, ownerType: type | None = None) -> Any:
-        if owner is None:
-            return self
-        node = owner.parameterNode
-        if self.isNode:
-            return node.GetNodeReference(self.name)
-        text = node.GetParameter(self.name)
-        if not node.HasParameter(self.name):
-            return self.default
-        if self.kind is bool:
-            return text == "True"
-        return self.kind[text] if issubclass(self.kind, enum.Enum) else self.kind(text)
-
-    def __set__(self, owner: Any, value: Any) -> None:
-        node = owner.parameterNode
-        if self.isNode:
-            node.SetNodeReferenceID(self.name, value.GetID() if value is not None else None)
-        else:
-            node.SetParameter(self.name, value.name if isinstance(value, enum.Enum) else str(value))
-
-
-_MODULES = {
+_MODULES: dict[str, tuple[Any, ...]] = {
     "ScriptedLoadableModule": (
         ScriptedLoadableModule,
         ScriptedLoadableModuleWidget,
@@ -146,7 +94,7 @@ _MODULES = {
         ScriptedLoadableModuleTest,
     ),
     "i18n": (tr, translate),
-    "parameterNodeWrapper": (parameterNodeWrapper,),
+    "parameterNodeWrapper": tuple(getattr(parameter_nodes, name) for name in parameter_nodes.__all__),
 }
 
 
