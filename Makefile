@@ -31,7 +31,7 @@ demo: $(READY)
 	$(BIN)/fetalecho demo --out demo_output
 
 test: $(READY)
-	$(BIN)/python -m pytest Testing/unit Testing/scene
+	$(BIN)/python -m pytest Testing/unit Testing/scene Testing/panel
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,0 +1,26 @@
+"""Slicer's module ``qt``: the classes of Qt's modules, flat."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from PySide6.QtCore import Qt  # noqa: F401 - the one name that is no class
+
+from . import desktop, pythonqt
+
+pythonqt.install()
+desktop.install()
+
+for _module in pythonqt.PATCHED_MODULES:
+    for _name in dir(_module):
+        if _name.startswith("Q") and isinstance(getattr(_module, _name), type):
+            globals().setdefault(_name, getattr(_module, _name))
+
+sys.modules.setdefault("qt", sys.modules[__name__])
+
+from .uiloader import QUiLoader  # noqa: E402, F401
+
+
+def __getattr__(name: str) -> Any:
+    raise AttributeError(f"qt.{name} is not in the test host")
