@@ -1,6 +1,7 @@
 """Slicer's module ``ctk``: the widgets that the panel may use, with the names that CTK offers to Python and no others.
 
-CTK's own look is approximated. A getter or setter that is no slot in CTK (ctkSliderWidget.setRange) is missing on purpose.
+CTK's own look is approximated. What is neither property, slot nor invokable in CTK (ctkSliderWidget.setRange) is
+missing on purpose.
 """
 
 from __future__ import annotations
@@ -54,25 +55,23 @@ class _Fold(QtCore.QObject):
         self.collapsed = collapsed
         for child in hidden:
             child.setVisible(True)
-        for child in self.widget.children():
-            if collapsed and child.isWidgetType():
-                self.hide(child)
+        self.catch_up()
         self.widget.setMaximumHeight(height if collapsed else 16777215)
         self.widget.updateGeometry()
 
-    def hide(self, child: QtWidgets.QWidget) -> None:
-        if not child.isHidden():
-            self.hidden.append(child)
-            child.setVisible(False)
+    def catch_up(self) -> None:
+        """Hide children that came since. CTK does it as they come; in Python they have no type yet at that moment."""
+        for child in self.widget.children() if self.collapsed else ():
+            if child.isWidgetType() and not child.isHidden():
+                child.removeEventFilter(self)
+                child.installEventFilter(self)
+                self.hidden.append(child)
+                child.setVisible(False)
 
     def eventFilter(self, obj: Any, event: Any) -> bool:
-        if self.collapsed:
-            if event.type() == QtCore.QEvent.Type.ChildAdded and event.child().isWidgetType():
-                event.child().installEventFilter(self)
-                self.hidden.append(event.child())
-                event.child().setVisible(False)
-            elif event.type() == QtCore.QEvent.Type.ShowToParent and obj is not self.widget:
-                self.hide(obj)
+        own = obj is self.widget
+        if self.collapsed and event.type() == (QtCore.QEvent.Type.Show if own else QtCore.QEvent.Type.ShowToParent):
+            self.catch_up()
         return False
 
 
@@ -92,6 +91,7 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         text, parent = _text_and_parent(arguments)
         super().__init__(parent)
         self._fold = _Fold(self)
+        self._after_loading = self._fold.catch_up
         self.setText(text)
         self.setCheckable(True)
         self.setChecked(True)
@@ -152,6 +152,7 @@ class ctkCollapsibleGroupBox(QtWidgets.QGroupBox):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._fold = _Fold(self)
+        self._after_loading = self._fold.catch_up
         self.setCheckable(True)
         self.setChecked(True)
         self.toggled.connect(lambda checked: self._collapse(not checked))
@@ -335,8 +336,8 @@ class ctkSliderWidget(QtWidgets.QWidget):
         float, lambda self: self._spin.singleStep, lambda self, v: setattr(self._spin, "singleStep", v)
     )
     decimals = Property(int, lambda self: self._spin.decimals, lambda self, v: self.setDecimals(v))
-    prefix = Property(str, lambda self: self._spin.prefix, lambda self, v: setattr(self._spin, "prefix", v))
-    suffix = Property(str, lambda self: self._spin.suffix, lambda self, v: setattr(self._spin, "suffix", v))
+    prefix = Property(str, lambda self: self._spin.prefix, lambda self, v: self._spin._box.setPrefix(v))
+    suffix = Property(str, lambda self: self._spin.suffix, lambda self, v: self._spin._box.setSuffix(v))
     spinBoxVisible = Property(bool, lambda self: not self._spin.isHidden(), lambda self, v: self.setSpinBoxVisible(v))
 
     def setDecimals(self, decimals: int) -> None:

@@ -8,6 +8,7 @@ accepted for enum arguments.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import sys
@@ -26,7 +27,7 @@ QObject = QtCore.QObject
 PATCHED_MODULES = (QtCore, QtGui, QtWidgets, QtNetwork, QtXml, QtSvg)
 
 slot_errors: list[str] = []
-"""What went wrong where no exception can travel: in slots and in virtual functions. A test fails while it is not empty."""
+"""Tracebacks from where no exception can travel: slots and virtual functions. A test fails while it is not empty."""
 
 _HOST_PACKAGE = __package__
 _cpp_classes: set[type] = set()
@@ -122,7 +123,7 @@ def _tuple_for_list(value: Any) -> Any:
 
 
 def call_slot(function: Callable, arguments: tuple) -> Any:
-    """Call ``function`` as PythonQt calls a slot: too many arguments are cut, an exception is recorded and swallowed."""
+    """Call ``function`` as PythonQt calls a slot: surplus arguments are cut, an exception is recorded."""
     count = _declared_arguments(function)
     try:
         return function(*arguments[:count])
@@ -240,10 +241,8 @@ class BoundQtSignal(BoundSignal):
         if self.types == ["bool"] and not arguments:
             arguments = (False,)
         instance = self.signal.pyside_signal.__get__(self.obj, type(self.obj))
-        try:
+        with contextlib.suppress(KeyError, IndexError):  # there is but one overload
             instance = instance[",".join(self.types)]
-        except (KeyError, IndexError):
-            pass  # the only overload
         instance.emit(*arguments)
 
     def _attach(self, function: Callable) -> Callable:
@@ -468,10 +467,9 @@ def _patch_members(cls: type) -> None:
     meta = cls.staticMetaObject  # type: ignore[attr-defined]
     for index in range(meta.propertyCount()):
         name = meta.property(index).name()
-        overridden = index < meta.propertyOffset() and name in vars(cls)  # sizeHint of most widgets
-        if index >= meta.propertyOffset() or overridden:
-            if (cls, name) != (QtCore.QTimer, "singleShot"):  # the function wins in PythonQt too
-                setattr(cls, name, QtProperty(name, _getter(cls, name)))
+        own = index >= meta.propertyOffset() or name in vars(cls)  # many override sizeHint
+        if own and (cls, name) != (QtCore.QTimer, "singleShot"):  # the function wins in PythonQt too
+            setattr(cls, name, QtProperty(name, _getter(cls, name)))
     for name, value in list(vars(cls).items()):
         if isinstance(value, QtCore.Signal):
             setattr(cls, name, QtSignal(name, value))

@@ -19,7 +19,7 @@ for _module in pythonqt.PATCHED_MODULES:
 
 sys.modules.setdefault("qt", sys.modules[__name__])
 
-from .uiloader import QUiLoader  # noqa: E402, F401
+from .uiloader import QUiLoader  # noqa: F401
 
 
 def __getattr__(name: str) -> Any:

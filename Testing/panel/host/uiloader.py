@@ -45,6 +45,8 @@ class QUiLoader(QtCore.QObject):
         _check_properties(root, children)
         for connection in connections:
             _make(connection, children)
+        for widget in loader.made:
+            vars(widget).get("_after_loading", lambda: None)()
         form._widgets = loader.made  # their Python halves live as long as the form
         return form
 
@@ -54,7 +56,7 @@ class _Loader(QtUiTools.QUiLoader):
         super().__init__()
         self.made: list[QtWidgets.QWidget] = []
 
-    def createWidget(self, name: str, parent: Any = None, object_name: str = "") -> QtWidgets.QWidget:  # noqa: N802
+    def createWidget(self, name: str, parent: Any = None, object_name: str = "") -> QtWidgets.QWidget:
         if name in registry:
             widget = registry[name](parent)
             widget.setObjectName(object_name)
