@@ -1,0 +1,92 @@
+"""Boots the host, once a process: the project's headless scene, and over it Qt, modules, views and a main window."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+EXTENSION_MODULES = ("FetalEchoSeg", "FetalEchoTrain")
+
+loadErrors: dict[str, Exception] = {}
+"""Extension modules that could not be imported, by name."""
+
+
+def start() -> Any:
+    """``slicer.app``, after the first call of the process has booted the host.
+
+    Raises RuntimeError where the headless scene is booted already: a process has one or the other.
+    """
+    from FetalEchoSegLib.scene.headless import isHeadless, startHeadlessSlicer
+
+    if isHeadless():
+        raise RuntimeError("this process runs the scene without Qt: run the panel's tests in one of their own")
+    present = sys.modules.get("slicer")
+    if present is not None and getattr(present, "app", None) is not None:
+        return present.app
+    from . import qt  # noqa: F401, I001 - patches PySide6 before any of its objects is made
+    from . import ctk  # noqa: F401 - as sys.modules["ctk"]
+
+    def makeApplication(booted: Any) -> Any:
+        _removeLeakedNames()
+        from .application import qSlicerApplication
+
+        return qSlicerApplication(booted)
+
+    slicer = startHeadlessSlicer(makeApplication)
+    application = slicer.app
+    _publishWidgets(slicer)
+    _installDoubles(slicer)
+    from . import modules
+    from .layout import qSlicerLayoutManager, qSlicerMainWindow
+
+    application._moduleManager = modules.qSlicerModuleManager()
+    modules.publishModules(application._booted.logics)
+    scene = slicer.mrmlScene
+    scene.GetDataIOManager().SetFileFormatHelper(slicer.vtkDataFileFormatHelper())
+    application._layoutManager = qSlicerLayoutManager()
+    application._mainWindow = qSlicerMainWindow(application._layoutManager)
+    for name in EXTENSION_MODULES:
+        try:
+            modules.loadScriptedModule(REPOSITORY / name / f"{name}.py")
+        except Exception as error:  # noqa: BLE001 - as in Slicer, the others are loaded all the same
+            loadErrors[name] = error
+            logging.exception("module %s could not be loaded", name)
+    application._mainWindow.show()
+    application.startupCompleted.emit()
+    application.processEvents()
+    return application
+
+
+def _removeLeakedNames() -> None:
+    """The wheel's ``slicer`` shows every name of ``slicer.util``; the application's does not."""
+    import slicer
+    import slicer.util
+
+    leaked = [
+        name for name in vars(slicer) if not name.startswith("_") and name != "util" and hasattr(slicer.util, name)
+    ]
+    for name in leaked:
+        delattr(slicer, name)
+
+
+def _publishWidgets(slicer: Any) -> None:
+    """qMRML* and qSlicer* classes are names of ``slicer`` itself."""
+    from . import application, modules, mrml_widgets, uiloader
+
+    names = {name: cls for name, cls in uiloader.registry.items() if name.startswith("qMRML")}
+    for module in (application, modules, mrml_widgets):
+        names |= {n: c for n, c in vars(module).items() if n.startswith("qSlicer") and isinstance(c, type)}
+    for name, cls in names.items():
+        setattr(slicer, name, cls)
+
+
+def _installDoubles(slicer: Any) -> None:
+    from . import modules, parameter_gui
+
+    scripted = sys.modules["slicer.ScriptedLoadableModule"]
+    scripted.ScriptedLoadableModule = modules.ScriptedLoadableModule
+    scripted.ScriptedLoadableModuleWidget = modules.ScriptedLoadableModuleWidget
+    sys.modules["slicer.parameterNodeWrapper"].parameterNodeWrapper = parameter_gui.parameterNodeWrapper
