@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,9 @@ def start() -> Any:
     present = sys.modules.get("slicer")
     if present is not None and getattr(present, "app", None) is not None:
         return present.app
+    if sys.platform == "linux" and "DISPLAY" not in os.environ and ctypes.util.find_library("EGL"):
+        # Chosen here, as VTK would try X first and complain.
+        os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
     from . import qt  # noqa: F401, I001 - patches PySide6 before any of its objects is made
     from . import ctk  # noqa: F401 - as sys.modules["ctk"]
 
@@ -51,7 +56,7 @@ def start() -> Any:
     for name in EXTENSION_MODULES:
         try:
             modules.loadScriptedModule(REPOSITORY / name / f"{name}.py")
-        except Exception as error:  # noqa: BLE001 - as in Slicer, the others are loaded all the same
+        except Exception as error:
             loadErrors[name] = error
             logging.exception("module %s could not be loaded", name)
     application._mainWindow.show()
@@ -74,10 +79,10 @@ def _removeLeakedNames() -> None:
 
 def _publishWidgets(slicer: Any) -> None:
     """qMRML* and qSlicer* classes are names of ``slicer`` itself."""
-    from . import application, modules, mrml_widgets, uiloader
+    from . import application, modules, plots, segment_widgets, sequence_widgets, uiloader, views  # noqa: F401
 
     names = {name: cls for name, cls in uiloader.registry.items() if name.startswith("qMRML")}
-    for module in (application, modules, mrml_widgets):
+    for module in (application, modules):
         names |= {n: c for n, c in vars(module).items() if n.startswith("qSlicer") and isinstance(c, type)}
     for name, cls in names.items():
         setattr(slicer, name, cls)

@@ -134,7 +134,9 @@ def _ready(widget: Any) -> Any:
     return widget
 
 
-def click(widget: Any, position: tuple[int, int] | None = None, button: str = "left", modifiers: Iterable[str] = ()) -> None:
+def click(
+    widget: Any, position: tuple[int, int] | None = None, button: str = "left", modifiers: Iterable[str] = ()
+) -> None:
     """Click into a widget, in its middle or at (x, y) in it; ``button`` left, right, middle; ``modifiers`` shift, ctrl, alt.
 
     A push button, check box or radio button must be shown and enabled: nobody can click others.
@@ -247,6 +249,76 @@ def key(widget: Any, sequence: str) -> None:
     process_events()
 
 
+def slice_view(name: str = "Red") -> Any:
+    """The slice view of this name, into which one clicks."""
+    return boot.start().layoutManager().sliceWidget(name).sliceView()
+
+
+def view_position(view: Any, *, ras: Any = None, ijk: Any = None) -> tuple[int, int]:
+    """Where in a slice view's widget (x, y from the top left) a point is shown; ``ijk`` counts in the background."""
+    import slicer
+    import vtk
+
+    process_events()
+    node = view.mrmlSliceNode()
+    if ijk is not None:
+        logic = slicer.app.applicationLogic().GetSliceLogic(node)
+        matrix = vtk.vtkMatrix4x4()
+        logic.GetBackgroundLayer().GetVolumeNode().GetIJKToRASMatrix(matrix)
+        ras = matrix.MultiplyPoint((*ijk, 1))[:3]
+    to_view = vtk.vtkMatrix4x4()
+    vtk.vtkMatrix4x4.Invert(node.GetXYToRAS(), to_view)
+    x, y = to_view.MultiplyPoint((*ras, 1))[:2]
+    return round(x), view.VTKWidget().height - 1 - round(y)
+
+
+def click_slice(
+    view: Any, *, ras: Any = None, ijk: Any = None, button: str = "left", modifiers: Iterable[str] = ()
+) -> None:
+    """Click at a point of a slice view; it must be in sight."""
+    _move(view, _inside(view, view_position(view, ras=ras, ijk=ijk)))
+    click(view.VTKWidget(), _inside(view, view_position(view, ras=ras, ijk=ijk)), button, modifiers)
+
+
+def drag_slice(view: Any, points: Iterable[Any], button: str = "left", modifiers: Iterable[str] = ()) -> None:
+    """Press at the first of the points (voxels of the background, i j k), go through the others, release at the last."""
+    from PySide6 import QtCore, QtTest
+
+    places = [_inside(view, view_position(view, ijk=point)) for point in points]
+    widget, held, keys = _ready(view.VTKWidget()), _button(button), _modifiers(modifiers)
+    _move(view, places[0])
+    QtTest.QTest.mousePress(widget, held, keys, QtCore.QPoint(*places[0]))
+    for place in places[1:]:
+        _move(view, place, held, keys)
+    QtTest.QTest.mouseRelease(widget, held, keys, QtCore.QPoint(*places[-1]))
+    process_events()
+
+
+def _inside(view: Any, place: tuple[int, int]) -> tuple[int, int]:
+    widget = view.VTKWidget()
+    assert 0 <= place[0] < widget.width and 0 <= place[1] < widget.height, f"{place} is out of sight in the view"
+    return place
+
+
+def _move(view: Any, place: tuple[int, int], held: Any = None, keys: Any = None) -> None:
+    """QTest's moves carry no buttons."""
+    from PySide6 import QtCore, QtGui, QtWidgets
+    from PySide6.QtCore import Qt
+
+    widget = view.VTKWidget()
+    point = QtCore.QPointF(*place)
+    event = QtGui.QMouseEvent(
+        QtCore.QEvent.MouseMove,
+        point,
+        widget.mapToGlobal(point),
+        Qt.NoButton,
+        held or Qt.NoButton,
+        keys or Qt.NoModifier,
+    )
+    QtWidgets.QApplication.sendEvent(widget, event)
+    process_events()
+
+
 def drop_files(widget: Any, paths: Iterable[Any]) -> bool:
     """Drag files over a widget and drop them; whether the widget took them."""
     from PySide6 import QtCore, QtGui, QtWidgets
@@ -286,7 +358,7 @@ def grab(widget: Any, path: Any) -> Path:
 
 
 def set_theme(name: str) -> None:
-    """"light" or "dark": the palette of the application, as Slicer's own styles set it."""
+    """ "light" or "dark": the palette of the application, as Slicer's own styles set it."""
     from PySide6 import QtGui
 
     roles = QtGui.QPalette

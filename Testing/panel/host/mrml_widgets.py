@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import qt
-import slicer
 import vtk
-from PySide6 import QtCore, QtGui, QtWidgets
+from PySide6 import QtGui, QtWidgets
 from PySide6.QtCore import Property
 
+from . import ctk
 from .pythonqt import PySignal
 from .uiloader import register
 
@@ -310,4 +310,122 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     sizeAdjustPolicy = stored(int, "sizeAdjustPolicy", 0)
 
 
-assert QtGui
+@register
+class qMRMLSliderWidget(ctk.ctkSliderWidget):
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self._scene: Any = None
+
+    def mrmlScene(self) -> Any:
+        return self._scene
+
+    def setMRMLScene(self, scene: Any) -> None:
+        self._scene = scene
+
+    def setQuantity(self, quantity: str) -> None:
+        self.quantity = quantity
+
+    quantity = stored(str, "quantity", "")
+
+
+@register
+class qMRMLSpinBox(ctk.ctkDoubleSpinBox):
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self._scene: Any = None
+
+    def mrmlScene(self) -> Any:
+        return self._scene
+
+    def setMRMLScene(self, scene: Any) -> None:
+        self._scene = scene
+
+    def setQuantity(self, quantity: str) -> None:
+        self.quantity = quantity
+
+    quantity = stored(str, "quantity", "")
+
+
+class _TableModel(QtGui.QStandardItemModel):
+    """Cells of a table node as text; the names of the columns are the first row unless the node makes them a header."""
+
+    def __init__(self, parent: Any) -> None:
+        super().__init__(parent)
+        self._node: Any = None
+
+    def show(self, node: Any) -> None:
+        self._node = node
+        self.clear()
+        table = node.GetTable() if node is not None else None
+        if table is None:
+            return
+        columns = [table.GetColumn(index) for index in range(table.GetNumberOfColumns())]
+        names = [column.GetName() or "" for column in columns]
+        rows = [[column.GetVariantValue(r).ToString() for column in columns] for r in range(table.GetNumberOfRows())]
+        if node.GetUseColumnTitleAsColumnHeader():
+            self.setHorizontalHeaderLabels(names)
+        else:
+            rows.insert(0, names)
+        for row in rows:
+            items = [QtGui.QStandardItem(text) for text in row]
+            for item in items:
+                item.setEditable(not node.GetLocked())
+            self.appendRow(items)
+
+
+@register
+class qMRMLTableView(QtWidgets.QTableView):
+    mrmlSceneChanged = PySignal("mrmlSceneChanged(vtkMRMLScene*)")
+    selectionChanged = PySignal("selectionChanged()")
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self._scene: Any = None
+        self._node: Any = None
+        self._filling = False
+        self._observations = Observations()
+        self._model = _TableModel(self)
+        self.setModel(self._model)
+        self.selectionModel().selectionChanged.connect(self._onSelectionChanged)
+        self._model.itemChanged.connect(self._onItemChanged)
+        self.destroyed.connect(self._observations.clear)
+
+    def mrmlScene(self) -> Any:
+        return self._scene
+
+    def setMRMLScene(self, scene: Any) -> None:
+        self._scene = scene
+        self.mrmlSceneChanged.emit(scene)
+
+    def mrmlTableNode(self) -> Any:
+        return self._node
+
+    def setMRMLTableNode(self, node: Any) -> None:
+        self._observations.clear()
+        self._node = node
+        if node is not None:
+            self._observations.add(node, [vtk.vtkCommand.ModifiedEvent], self._onModified)
+        self._fill()
+
+    def tableModel(self) -> Any:
+        return self._model
+
+    def _onModified(self, _caller: Any, _event: str) -> None:
+        self._fill()
+
+    def _fill(self) -> None:
+        self._filling = True
+        self._model.show(self._node)
+        self._filling = False
+        headers = self._node is not None and self._node.GetUseColumnTitleAsColumnHeader()
+        self.horizontalHeader().setVisible(bool(headers))
+
+    def _onSelectionChanged(self) -> None:
+        self.selectionChanged.emit()
+
+    def _onItemChanged(self, item: Any) -> None:
+        if self._filling:
+            return
+        row = item.row() - (not self._node.GetUseColumnTitleAsColumnHeader())
+        if row >= 0:
+            self._node.SetCellText(row, item.column(), item.text())
