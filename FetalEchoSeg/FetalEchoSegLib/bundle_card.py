@@ -78,6 +78,8 @@ class Card(_Strict):
 
     conditions   one entry per condition, in the order of ``anatomy.Condition``
     calibration  how the thresholds were found and on which data, "" if they never were
+    confidence_floor
+                 a frame whose confidence is below needs a look; None if that was never measured
     training     where the weights come from: free table (data, command, seed, duration, commit)
     metrics      what was measured, on which data: free table
     notice       a sentence that is shown with every result, "" if none
@@ -94,6 +96,7 @@ class Card(_Strict):
     views: list[str] = Field(default_factory=lambda: [v.short for v in View])
     conditions: list[ConditionEntry] = Field(default_factory=lambda: condition_entries([UNCALIBRATED] * len(Condition)))
     calibration: str = ""
+    confidence_floor: float | None = Field(default=None, ge=0, le=1)
     training: dict[str, Any] = Field(default_factory=dict)
     metrics: dict[str, Any] = Field(default_factory=dict)
     licence: str
