@@ -31,6 +31,7 @@ def setAccepted(masks: Any, index: int, accepted: bool = True) -> None:
     itemOfFrame(masks, index)
     shareProxiesOf(masks)
     setFrameAttributes(masks, index, {ACCEPTED: "yes" if accepted else None})
+    masks.Modified()  # who shows the frames looks again
 
 
 def protectedFrames(masks: Any) -> list[int]:

@@ -106,9 +106,10 @@ def addEmptyMasksToScene(sequence: Any, browser: Any, name: str) -> Any:
     return masks
 
 
-def predictionFromSequence(masks: Any) -> Prediction:
+def predictionFromSequence(masks: Any, withMasks: bool = True) -> Prediction:
     """The prediction that ``addPredictionToScene`` was given, with the masks as they are in the scene now.
 
+    withMasks  False leaves the masks unread, which is quick: ``labels`` is (T, 0, 0) then
     Raises InvalidRequest for segmentations that no model made.
     """
     text = masks.GetAttribute(PREDICTION)
@@ -119,7 +120,7 @@ def predictionFromSequence(masks: Any) -> Prediction:
         json.loads(masks.GetNthDataNode(i).GetAttribute(FRAME_RESULT)) for i in range(masks.GetNumberOfDataNodes())
     ]
     return Prediction(
-        labels=labelsFromSegmentationSequence(masks),
+        labels=labelsFromSegmentationSequence(masks) if withMasks else np.zeros((len(frames), 0, 0), np.uint8),
         view=View.parse(clip["view"]),
         view_probabilities=_floats(clip["viewProbabilities"]),
         view_source=clip["viewSource"],
@@ -188,9 +189,10 @@ def setFrameLabels(
     _writeLabels(masks, index, labels, geometry, drawnBy, chosen)
 
 
-def drawnBy(masks: Any, index: int, structure: Structure | None = None) -> str:
+def drawnBy(masks: Any, index: int, structure: Structure | None = None, labels: np.ndarray | None = None) -> str:
     """Who drew the masks of a frame, or of one structure in it: "model", "clicks", "hand", or "" for nobody.
 
+    labels  the frame's masks, for a caller that has just read them
     Masks that differ from what was last written here were edited in the Segment Editor: the frame is "hand" then,
     unless a tool has said otherwise with ``setDrawnBy``.
     """
@@ -201,7 +203,7 @@ def drawnBy(masks: Any, index: int, structure: Structure | None = None) -> str:
         return str(tag) if segment is not None and segment.GetTag(DRAWN_BY, tag) else ""
     author = item.GetAttribute(DRAWN_BY) or ""
     checksum = item.GetAttribute(_CHECKSUM) or _checksum(None)
-    if _checksum(labelsOfFrame(masks, index)) != checksum:
+    if _checksum(labelsOfFrame(masks, index) if labels is None else labels) != checksum:
         return BY_HAND
     return author
 
