@@ -21,7 +21,8 @@ class PanelState(VTKObservationMixin):
 
     clipChanged    another clip, or none, or its calibration was changed
     masksChanged   another mask sequence, or none, or a model wrote into it
-    masksEdited    somebody changed masks of the shown clip (told some time after, once for many changes)
+    masksEdited    somebody changed masks of the shown clip (told some time after, once for many changes);
+                   ``editedFrames`` says which frames it was
     frameChanged   another frame is shown
     busyChanged    a job began or ended
 
@@ -39,6 +40,8 @@ class PanelState(VTKObservationMixin):
         self.browser: Any = None
         self.masks: Any = None
         self.frame = 0
+        self.editedFrames: frozenset[int] = frozenset()
+        self._edited: set[int] = set()
         self._parameterNode: Any = None
         self._maskProxy: Any = None
         self._cine: Any = None
@@ -148,6 +151,7 @@ class PanelState(VTKObservationMixin):
         self.frame = browser.GetSelectedItemNumber() if browser is not None else 0
         if browser is not None:
             self.addObserver(browser, vtk.vtkCommand.ModifiedEvent, self._onBrowser)
+        self._followMaskProxy()
         self.clipChanged.emit()
         self.frameChanged.emit()
 
@@ -180,7 +184,11 @@ class PanelState(VTKObservationMixin):
 
     def _onEdit(self, caller: Any = None, event: Any = None) -> None:
         self._prediction = None
+        # Noted now: another frame may be shown when the timer tells.
+        self._edited.add(self.browser.GetSelectedItemNumber())
         self._editTimer.start()
 
     def _tellEdit(self) -> None:
+        self.editedFrames = frozenset(self._edited)
+        self._edited.clear()
         self.masksEdited.emit()
