@@ -54,12 +54,14 @@ def test_what_the_scene_knows_of_each_frame_is_read(reviewed):
 def test_accepted_and_corrected_frames_need_no_look_any_more(reviewed):
     _, masks = reviewed
     found = FrameReview(masks)
+    assert found.refreshChanged() == []
     setAccepted(masks, 4)
     assert found.refreshAccepted()
+    assert found.refreshChanged() == [4]
     assert found.review.frames == [1]
     setFrameLabels(masks, 1, np.zeros((48, 64), dtype=np.uint8), "clicks")
     assert found.review.frames == [1]  # not read yet
-    found.refreshFrame(1)
+    assert found.refreshChanged() == [1]
     assert found.review.frames == []
     setAccepted(masks, 4, False)
     assert framesToReview(masks) == [4]

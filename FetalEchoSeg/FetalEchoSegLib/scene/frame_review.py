@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -41,16 +42,28 @@ class FrameReview:
         self.drawnBy = [""] * count
         self.accepted = np.zeros(count, dtype=bool)
         self._imagePixels = 1
+        self._times = [0] * count
         self._review: Review | None = None
-        for index in range(count):
-            self.refreshFrame(index)
+        self.refreshChanged(range(count))
         self.refreshAccepted()
 
     def __len__(self) -> int:
         return len(self.drawnBy)
 
+    def refreshChanged(self, edited: Iterable[int] = ()) -> list[int]:
+        """Read the frames in ``edited`` again and those that were written by a program; returns their numbers."""
+        edited = set(edited)
+        changed = [k for k in range(len(self)) if k in edited or self._modificationTime(k) != self._times[k]]
+        for index in changed:
+            self.refreshFrame(index)
+        return changed
+
+    def _modificationTime(self, index: int) -> int:
+        return self.masks.GetNthDataNode(index).GetMTime()
+
     def refreshFrame(self, index: int) -> None:
         """Read the masks of one frame again; raises InvalidRequest outside the clip."""
+        self._times[index] = self._modificationTime(index)
         result = itemOfFrame(self.masks, index).GetAttribute(FRAME_RESULT)
         if result:
             values = json.loads(result)

@@ -187,6 +187,7 @@ def setFrameLabels(
         merged[replaced] = labels[replaced]
         labels = merged
     _writeLabels(masks, index, labels, geometry, drawnBy, chosen)
+    masks.Modified()  # who shows the frames looks again
 
 
 def drawnBy(masks: Any, index: int, structure: Structure | None = None, labels: np.ndarray | None = None) -> str:
