@@ -1,5 +1,11 @@
 from __future__ import annotations
 
+import gc
+import shutil
+import threading
+import weakref
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -7,8 +13,9 @@ pytest.importorskip("torch")
 from bundles import random_bundle
 from FetalEchoSegLib.anatomy import View, condition_table, label_table
 from FetalEchoSegLib.cine import Cine
-from FetalEchoSegLib.errors import Cancelled, InvalidRequest
-from FetalEchoSegLib.segmentation import Segmenter
+from FetalEchoSegLib.errors import Cancelled, InvalidRequest, UnusableBundle
+from FetalEchoSegLib.prediction import merged
+from FetalEchoSegLib.segmentation import Segmenter, cached_segmenter, forget_segmenter
 
 
 @pytest.fixture(scope="module")
@@ -100,14 +107,36 @@ def test_a_range_far_too_long_for_the_memory_is_refused_at_once(segmenter):
         segmenter.segment(clip(), view=View.LVOT, frames=range(10**20))
 
 
-def test_a_lack_of_memory_on_the_device_is_a_sentence(bundle):
-    def refuse(_images):
-        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+def refusing(segmenter, limit):
+    """A network with memory for ``limit`` frames."""
+    network = segmenter._network
 
+    class Refusing:
+        label_map = staticmethod(network.label_map)
+
+        def __call__(self, images):
+            if len(images) > limit:
+                raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+            return network(images)
+
+    return Refusing()
+
+
+def test_a_lack_of_memory_on_the_device_is_a_sentence(bundle):
     segmenter = Segmenter(bundle, "cpu", "fp32", batch_size=4)
-    segmenter._network = refuse
-    with pytest.raises(InvalidRequest, match="not enough memory on cpu for 4 frames at a time: choose a smaller batch"):
+    segmenter._network = refusing(segmenter, 0)
+    with pytest.raises(InvalidRequest, match="not enough memory on cpu for one frame: close other programs or choose"):
         segmenter.segment(clip(), view=View.LVOT)
+
+
+def test_a_batch_that_does_not_fit_the_memory_is_halved(bundle, segmenter):
+    small = Segmenter(bundle, "cpu", "fp32", batch_size=4)
+    small._network = refusing(small, 1)
+    found = small.segment(clip())
+    whole = segmenter.segment(clip())
+    assert found.done.all()
+    assert found.view is whole.view
+    assert (found.labels == whole.labels).mean() > 0.9999
 
 
 def test_cancel_keeps_the_finished_frames(segmenter):
@@ -126,6 +155,128 @@ def test_cancel_keeps_the_finished_frames(segmenter):
 def test_cancel_before_the_first_frame_raises(segmenter):
     with pytest.raises(Cancelled):
         segmenter.segment(clip(), cancelled=lambda: True)
+
+
+def test_cancel_leaves_the_network_in_the_middle_of_a_pass(segmenter):
+    asked = []
+
+    def cancelled():
+        asked.append(0)
+        return len(asked) > 3000
+
+    run = segmenter.start(clip(40), View.LVOT)
+    run.go(cancelled=cancelled)
+    # Without asking inside a pass, it would be asked once per batch of four.
+    assert 0 < run.finished < 40
+    assert len(asked) == 3001
+    assert run.prediction().done.sum() == run.finished
+
+
+def test_finished_frames_can_be_had_while_the_network_is_stuck(bundle):
+    segmenter = Segmenter(bundle, "cpu", "fp32", batch_size=2)
+    network, stuck, release = segmenter._network, threading.Event(), threading.Event()
+
+    class Sticking:
+        label_map = staticmethod(network.label_map)
+        passes = 0
+
+        def __call__(self, images):
+            self.passes += 1
+            if self.passes == 3:
+                stuck.set()
+                release.wait(10)
+            return network(images)
+
+    segmenter._network = Sticking()
+    run = segmenter.start(clip(8))
+    worker = threading.Thread(target=run.go)
+    worker.start()
+    try:
+        assert stuck.wait(10)
+        prediction = run.prediction()
+    finally:
+        release.set()
+        worker.join()
+    assert prediction.done.sum() == 4
+    assert "Cancelled after 4 of 8 frames; the finished ones are kept." in prediction.notes
+    assert run.prediction().done.all()
+
+
+def test_interactive_batches_grow_with_the_speed_of_the_network(bundle, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("FetalEchoSegLib.segmentation_run.time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def sizes(seconds_a_frame):
+        segmenter = Segmenter(bundle, "cpu", "fp32", batch_size=4)
+        network, seen = segmenter._network, []
+
+        class Timed:
+            label_map = staticmethod(network.label_map)
+
+            def __call__(self, images):
+                seen.append(len(images))
+                now[0] += seconds_a_frame * len(images)
+                return network(images)
+
+        segmenter._network = Timed()
+        segmenter.start(clip(12), View.LVOT, seconds_per_batch=0.4).go()
+        return seen
+
+    assert sizes(0.01) == [1, 2, 4, 4, 1]
+    assert sizes(0.15)[:3] == [1, 2, 2]
+    assert sizes(4.4) == [1] * 12
+
+
+def test_single_frames_find_the_same_view_as_a_batch(segmenter):
+    run = segmenter.start(clip(), seconds_per_batch=1e-9)
+    run.go()
+    whole = segmenter.segment(clip())
+    assert run.prediction().view is whole.view
+    np.testing.assert_allclose(run.prediction().view_probabilities, whole.view_probabilities, atol=1e-5)
+
+
+def test_a_clip_in_two_parts_is_the_clip_in_one(segmenter):
+    whole = segmenter.segment(clip(), view=View.FOUR_CHAMBER)
+    first = segmenter.segment(clip(), view=View.FOUR_CHAMBER, frames=range(6))
+    second = segmenter.segment(clip(), view=View.FOUR_CHAMBER, frames=range(4, 10))
+    both = merged(first, second, range(6, 10))
+    np.testing.assert_array_equal(both.labels, whole.labels)
+    for name in ("clip_conditions", "view_probabilities", "frame_views", "confidence", "condition_probabilities"):
+        np.testing.assert_allclose(getattr(both, name), getattr(whole, name), atol=1e-5, err_msg=name)
+    assert both.notes == whole.notes
+    np.testing.assert_array_equal(first.done, np.arange(10) < 6)
+
+
+def test_predictions_of_two_views_or_models_are_not_mixed(segmenter, tmp_path):
+    here = segmenter.segment(clip(2), view=View.LVOT)
+    with pytest.raises(ValueError, match=r"LVOT by .* and RVOT by"):
+        merged(here, segmenter.segment(clip(2), view=View.RVOT), [0])
+    other = Segmenter(random_bundle(tmp_path / "b", seed=1), "cpu", "fp32").segment(clip(2), view=View.LVOT)
+    with pytest.raises(ValueError, match="differ"):
+        merged(here, other, [0])
+
+
+def test_the_last_segmenter_is_kept_until_its_files_change(tmp_path):
+    forget_segmenter()
+    folder = tmp_path / "random"
+    random_bundle(folder)
+    kept = cached_segmenter(folder, "cpu", "fp32")
+    assert cached_segmenter(folder, "cpu", "fp32") is kept
+    random_bundle(folder, seed=1)
+    changed = cached_segmenter(folder, "cpu", "fp32")
+    assert changed is not kept
+    assert changed.bundle.identity() != kept.bundle.identity()
+    gone = weakref.ref(kept)
+    del kept
+    gc.collect()
+    assert gone() is None
+    shutil.rmtree(folder)
+    with pytest.raises(UnusableBundle, match="There is no model"):
+        cached_segmenter(folder, "cpu", "fp32")
+    gone = weakref.ref(changed)
+    del changed
+    gc.collect()
+    assert gone() is None
 
 
 def test_color_is_seen_by_its_luma(segmenter):
