@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from .measurements.cycle import Beats
+
 # Stands for "the page's text colour" while drawing.
 _INK = "#123456"
 _VERDICT_COLORS = {"suspected": "#d0453e", "uncertain": "#d99a2b", "not suspected": "#3f8f6b"}
@@ -52,8 +54,11 @@ def condition_chart(table: ConditionTable) -> Figure:
     return figure
 
 
-def area_chart(table: FrameTable) -> Figure:
-    """Area of each structure over time, one small chart each (their sizes differ by a factor of a hundred)."""
+def area_chart(table: FrameTable, beats: Beats | None = None) -> Figure:
+    """Area of each structure over time, one small chart each (their sizes differ by a factor of a hundred).
+
+    beats  marks end-diastole (filled triangle) and end-systole (hollow one) on every curve
+    """
     from matplotlib.figure import Figure
 
     shown = [s for s, area in table.areas.items() if np.nan_to_num(area).any()]
@@ -64,9 +69,13 @@ def area_chart(table: FrameTable) -> Figure:
     x, label = _time_axis(table)
     for axes, structure in zip(grid, shown, strict=False):
         area = table.areas[structure]
-        color = _readable(structure)
+        color = readable_color(structure)
         axes.plot(x, area, color=color, lw=1.6, marker="." if len(x) < 3 else None)
         axes.fill_between(x, area, color=color, alpha=0.15, lw=0)
+        if beats is not None:
+            for frames, marker, face in ((beats.end_diastole, "^", _INK), (beats.end_systole, "v", "none")):
+                at = list(frames)
+                axes.plot(x[at], area[at], marker, ms=5, mec=_INK, mfc=face, mew=0.9, ls="none")
         axes.set_title(_chart_title(structure), fontsize=9, color=_INK, loc="left")
         axes.set_ylim(0, float(np.nanmax(area)) * 1.15)
         axes.locator_params(axis="y", nbins=4)
@@ -156,7 +165,7 @@ def _chart_title(structure: Structure) -> str:
     return f"{structure.info.title}, with content" if whole else structure.info.title
 
 
-def _readable(structure: Structure) -> tuple[float, float, float]:
+def readable_color(structure: Structure) -> tuple[float, float, float]:
     """The structure's colour, darkened where it would vanish on a white page."""
     rgb = np.array(structure.info.color) / 255
     luminance = float(rgb @ (0.2126, 0.7152, 0.0722))

@@ -103,6 +103,7 @@ def _add_segment(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--spacing", type=_spacing, metavar="MM[,MM]", help="mm per pixel (row,column) if the file does not state it"
     )
+    parser.add_argument("--pdf", action="store_true", help="write the report as PDF, too")
     _add_device(parser)
 
 
@@ -209,6 +210,7 @@ def _segment(options: argparse.Namespace) -> None:
             model=options.model,
             frames=options.frames,
             gestational_age=options.weeks,
+            pdf=options.pdf,
             spacing=options.spacing,
             device=options.device,
             precision=options.precision,

@@ -1,4 +1,4 @@
-"""The report of one clip: a single HTML page with its pictures inside, and the folder of files around it.
+"""The files of a result: the report as a web page and as PDF, its tables, pictures and charts.
 
 The page loads nothing from anywhere, prints on A4 or Letter and follows the reader's light or dark setting. It names
 the file, never the patient.
@@ -7,42 +7,30 @@ the file, never the patient.
 from __future__ import annotations
 
 import base64
-import platform
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from . import __version__
-from .anatomy import RESEARCH_ONLY, Structure, View
+from .anatomy import RESEARCH_ONLY
 from .cine import Cine
 from .conditions import ConditionThreshold
+from .errors import InvalidRequest
 from .output_files import write_bytes, write_text
 from .prediction import Prediction
-from .tables import (
-    ConditionTable,
-    FrameTable,
-    MeasurementTable,
-    condition_table,
-    frame_table,
-    measurement_table,
-)
+from .report_content import CONFIDENCE_MEANS, NO_DIAGNOSIS, ReportContent, range_text, report_content, z_text
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+FORMATS = ("html", "pdf", "csv")
 _TEMPLATES = Path(__file__).parent / "templates"
 _MOST_ROWS = 300  # of the per-frame table; the CSV holds all
-_PACKAGES = ("numpy", "torch", "monai", "pydicom")
 
 
 @dataclass(frozen=True)
 class ResultFiles:
-    """The files that ``write_result_files`` made."""
+    """The files that ``write_result_files`` made; ``pdf`` is None where it was not asked for."""
 
     montage: Path
     animation: Path
@@ -52,12 +40,14 @@ class ResultFiles:
     frames_csv: Path
     measurements_csv: Path
     report: Path
+    pdf: Path | None = None
 
     @property
     def all(self) -> tuple[Path, ...]:
         """All of them, the report first."""
+        reports = (self.report,) if self.pdf is None else (self.report, self.pdf)
         return (
-            self.report,
+            *reports,
             self.montage,
             self.animation,
             self.conditions_chart,
@@ -75,62 +65,83 @@ def write_result_files(
     thresholds: Sequence[ConditionThreshold] | None = None,
     input_name: str = "",
     gestational_age: float | None = None,
+    pdf: bool = False,
 ) -> ResultFiles:
-    """Write tables, pictures, charts and report of one result into ``folder``.
+    """Write tables, pictures, charts and report of one result into ``folder``; see ``report_content``.
 
-    thresholds  in the order of ``Condition``, from the bundle; without them a wide abstain band
-    input_name  name of the file, without its folder; default: the clip's own
-    gestational_age  weeks, for z-scores
+    pdf  also as report.pdf
     Raises UnwritableOutput, and InvalidRequest when no frame was segmented.
     """
     from . import charts, overlay_pictures
 
+    content = report_content(cine, prediction, thresholds, input_name=input_name, gestational_age=gestational_age)
     folder = Path(folder)
+    formats = FORMATS if pdf else ("html", "csv")
+    reports = {path.name: path for path in write_report(folder, content, formats)}
     files = ResultFiles(
         montage=folder / "montage.png",
         animation=folder / "overlay.webp",
         conditions_chart=folder / "conditions.png",
         areas_chart=folder / "areas.png",
-        conditions_csv=folder / "conditions.csv",
-        frames_csv=folder / "frames.csv",
-        measurements_csv=folder / "measurements.csv",
-        report=folder / "report.html",
+        conditions_csv=reports["conditions.csv"],
+        frames_csv=reports["frames.csv"],
+        measurements_csv=reports["measurements.csv"],
+        report=reports["report.html"],
+        pdf=reports.get("report.pdf"),
     )
-    frames, conditions = frame_table(cine, prediction), condition_table(prediction, thresholds)
-    measures = measurement_table(cine, prediction, gestational_age)
-    picture = overlay_pictures.montage(cine, prediction)
-    moving = overlay_pictures.animation(cine, prediction)
-    overlay_pictures.write_picture(files.montage, picture)
-    write_bytes(files.animation, moving)
+    overlay_pictures.write_picture(files.montage, content.montage)
+    write_bytes(files.animation, content.animation or overlay_pictures.animation(cine, prediction))
     charts.write_chart(
-        files.conditions_chart, charts.condition_chart(conditions), note=f"{RESEARCH_ONLY}\n{conditions.model}"
+        files.conditions_chart,
+        charts.condition_chart(content.conditions),
+        note=f"{RESEARCH_ONLY}\n{content.conditions.model}",
     )
-    charts.write_chart(files.areas_chart, charts.area_chart(frames), note=frames.model)
-    frames.to_csv(files.frames_csv)
-    conditions.to_csv(files.conditions_csv)
-    measures.to_csv(files.measurements_csv)
-    page = render_report(cine, prediction, frames, conditions, measures, picture, moving, input_name)
-    write_text(files.report, page)
+    charts.write_chart(
+        files.areas_chart, charts.area_chart(content.frames, content.measures.beats), note=content.frames.model
+    )
     return files
 
 
-def render_report(
-    cine: Cine,
-    prediction: Prediction,
-    frames: FrameTable,
-    conditions: ConditionTable,
-    measures: MeasurementTable,
-    montage: np.ndarray,
-    animation: bytes,
-    input_name: str = "",
-    when: datetime | None = None,
-) -> str:
-    """The report as HTML.
+def write_report(
+    folder: Path | str, content: ReportContent, formats: Collection[str] = FORMATS, stem: str = ""
+) -> tuple[Path, ...]:
+    """Write a report into ``folder`` and return its files.
 
-    montage    (H, W, 3) uint8 from ``overlay_pictures.montage``
-    animation  WebP bytes from ``overlay_pictures.animation``
-    when       the time printed, default now
+    formats  of "html" (report.html), "pdf" (report.pdf), "csv" (conditions.csv, frames.csv, measurements.csv)
+    stem     put before every name, so that the reports of several clips fit in one folder
+    Raises InvalidRequest for an unknown format or none, MissingDependency without the library for PDF, and
+    UnwritableOutput. Each file is written as a whole or not at all.
     """
+    check_formats(formats)
+    folder = Path(folder)
+    prefix = f"{stem} " if stem else ""
+    written = []
+    if "html" in formats:
+        written.append(folder / f"{prefix}report.html")
+        write_text(written[-1], render_html(content))
+    if "pdf" in formats:
+        from .report_pdf import render_pdf
+
+        written.append(folder / f"{prefix}report.pdf")
+        write_bytes(written[-1], render_pdf(content))
+    if "csv" in formats:
+        tables = {"conditions": content.conditions, "frames": content.frames, "measurements": content.measures}
+        for name, table in tables.items():
+            written.append(folder / f"{prefix}{name}.csv")
+            table.to_csv(written[-1])  # type: ignore[attr-defined]
+    return tuple(written)
+
+
+def check_formats(formats: Collection[str]) -> None:
+    """InvalidRequest when ``formats`` is empty or holds an unknown one."""
+    unknown = sorted(set(formats) - set(FORMATS))
+    if unknown or not formats:
+        wrong = f"There is no report as '{unknown[0]}'" if unknown else "No format was chosen for the report"
+        raise InvalidRequest(f"{wrong}: choose among {', '.join(FORMATS)}.")
+
+
+def render_html(content: ReportContent) -> str:
+    """The report as one HTML page."""
     import jinja2
 
     from . import charts, overlay_pictures
@@ -138,114 +149,24 @@ def render_report(
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
-    moved = overlay_pictures.animation_frames(cine, prediction)
-    name = Path(input_name).name or (cine.origin.path.name if cine.origin.path else "generated clip")
+    frames, measures = content.frames, content.measures
     return environment.get_template("report.html.j2").render(
-        title=name,
-        when=(when or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M UTC"),
+        content=content,
         research_only=RESEARCH_ONLY,
-        facts=_clip_facts(cine, prediction),
-        notes=list(dict.fromkeys((*cine.notes, *prediction.notes))),
-        bundle=prediction.bundle,
-        view=prediction.view,
-        view_source=_VIEW_SOURCES.get(prediction.view_source, prediction.view_source),
-        views=_view_rows(prediction),
-        montage=_embed(overlay_pictures.encode_picture(montage), "image/webp"),
-        animation=_embed(animation, "image/webp") if len(moved) > 1 else "",
-        animation_text=_animation_text(cine, moved),
-        conditions=conditions.rows,
-        condition_chart=_chart(charts.to_svg(charts.condition_chart(conditions))),
-        confidence_chart=_chart(charts.to_svg(charts.confidence_chart(frames))) if len(cine) > 1 else "",
-        area_chart=_chart(charts.to_svg(charts.area_chart(frames))) if len(cine) > 1 else "",
+        no_diagnosis=NO_DIAGNOSIS,
+        confidence_means=CONFIDENCE_MEANS,
+        bundle=content.bundle,
+        montage=_embed(overlay_pictures.encode_picture(content.montage), "image/webp"),
+        animation=_embed(content.animation, "image/webp") if content.animation else "",
+        condition_chart=_chart(charts.to_svg(charts.condition_chart(content.conditions))),
+        confidence_chart=_chart(charts.to_svg(charts.confidence_chart(frames))) if content.is_clip else "",
+        area_chart=_chart(charts.to_svg(charts.area_chart(frames, measures.beats))) if content.is_clip else "",
         area_unit=frames.unit,
-        measures=measures.rows,
-        structures=_structure_rows(frames),
-        has_rings=any(s in frames.areas for s in (Structure.WHOLE_HEART, Structure.THORAX)),
+        measures=[(row, range_text(row), z_text(row)) for row in measures.rows],
         frame_header=[s.info.short for s in frames.areas],
-        frame_rows=_frame_rows(frames)[:_MOST_ROWS],
-        frame_total=len(cine),
-        versions=_versions(),
+        frame_rows=content.frame_rows(_MOST_ROWS),
+        frame_total=len(frames.frames),
     )
-
-
-_VIEW_SOURCES = {
-    "user": "chosen by the user",
-    "file": "named by the file",
-    "predicted": "found by the model",
-}
-
-
-def _clip_facts(cine: Cine, prediction: Prediction) -> list[tuple[str, str]]:
-    height, width = cine.image_shape
-    done = int(prediction.done.sum())
-    rate = cine.frame_rate
-    seconds = f", {cine.times[-1] - cine.times[0]:.2f} s" if rate else ""
-    spacing = (
-        "none" if cine.spacing is None else f"{cine.spacing[0]:.4f} × {cine.spacing[1]:.4f} mm per pixel (row × column)"
-    )
-    return [
-        ("Frames", f"{len(cine)}{seconds}" if len(cine) > 1 else "1 (still image)"),
-        ("Segmented", "all frames" if done == len(cine) else f"{done} of {len(cine)} frames"),
-        ("Frame rate", f"{rate:.1f} Hz ({cine.timing})" if rate else ("—" if len(cine) == 1 else cine.timing)),
-        ("Image", f"{width} × {height} pixels, {'colour' if cine.is_color else 'grey'}"),
-        ("Calibration", f"{spacing} ({cine.calibration})"),
-    ]
-
-
-def _view_rows(prediction: Prediction) -> list[tuple[str, float | None, bool]]:
-    return [
-        (view.title, None if np.isnan(p) else float(p), view == prediction.view)
-        for view, p in zip(View, prediction.view_probabilities, strict=True)
-    ]
-
-
-def _animation_text(cine: Cine, frames: list[int]) -> str:
-    if len(frames) < 2:
-        return ""
-    step = frames[1] - frames[0]
-    every = "" if step == 1 else f", one in {step}"
-    speed = "at the clip's own speed" if cine.has_known_times else "at 10 frames per second (times unknown)"
-    return f"Frames {frames[0]} to {frames[-1]}{every}, {speed}."
-
-
-def _structure_rows(frames: FrameTable) -> list[tuple[str, str, int, float, float, float]]:
-    """(name, colour, frames it was seen in, smallest, mean and largest area over those frames)."""
-    rows = []
-    for structure, area in frames.areas.items():
-        seen = area[np.nan_to_num(area) > 0]
-        if seen.size:
-            color = "#" + bytes(structure.info.color).hex()
-            rows.append(
-                (structure.info.title, color, seen.size, float(seen.min()), float(seen.mean()), float(seen.max()))
-            )
-    return rows
-
-
-def _frame_rows(frames: FrameTable) -> list[tuple[int, str, str, list[str]]]:
-    digits = 0 if frames.unit == "px" else 1
-
-    def text(value: float, places: int) -> str:
-        return "" if np.isnan(value) else f"{value:.{places}f}"
-
-    return [
-        (
-            int(frames.frames[k]),
-            text(frames.seconds[k], 3),
-            text(frames.confidence[k], 2),
-            [text(area[k], digits) for area in frames.areas.values()],
-        )
-        for k in range(len(frames.frames))
-    ]
-
-
-def _versions() -> list[tuple[str, str]]:
-    found = [("FetalEcho", __version__), ("Python", platform.python_version())]
-    for package in _PACKAGES:
-        try:
-            found.append((package, metadata.version(package)))
-        except metadata.PackageNotFoundError:
-            continue  # Slicer may run the report where a package was never needed
-    return found
 
 
 def _chart(svg: str) -> Markup:

@@ -14,12 +14,14 @@ import numpy as np
 from .anatomy import HEART_UNION, N_CONDITIONS, RESEARCH_ONLY, THORAX_UNION, Condition, Structure, permitted_structures
 from .cine import Cine
 from .conditions import UNCALIBRATED, ConditionThreshold, Verdict, verdict
+from .errors import NotMeasurable
 from .output_files import write_text
 from .overlay_pictures import model_line
 from .prediction import Prediction
 
 if TYPE_CHECKING:
     from .measurements import Measurement
+    from .measurements.cycle import Beats
 
 # The two rings of the exclusive label map count with their content: that is the anatomical area.
 _UNIONS: dict[Structure, tuple[Structure, ...]] = {
@@ -104,10 +106,15 @@ class ConditionTable:
 
 @dataclass(frozen=True)
 class MeasurementTable:
-    """Every measure of the view, with a value or the reason why there is none; ``model`` says who drew the masks."""
+    """Every measure of the view, with a value or the reason why there is none.
+
+    model  who drew the masks
+    beats  end-diastole and end-systole, None where the masks do not show them
+    """
 
     rows: tuple[Measurement, ...]
     model: str
+    beats: Beats | None = None
 
     def to_csv(self, path: Path | str) -> None:
         """Write UTF-8 CSV; raises UnwritableOutput."""
@@ -171,12 +178,23 @@ def condition_table(prediction: Prediction, thresholds: Sequence[ConditionThresh
     return ConditionTable(tuple(rows), model_line(prediction))
 
 
-def measurement_table(cine: Cine, prediction: Prediction, gestational_age: float | None = None) -> MeasurementTable:
-    """What the masks of a prediction measure; z-scores need the gestational age in weeks."""
-    from .measurements import measure
+def measurement_table(
+    cine: Cine,
+    prediction: Prediction,
+    gestational_age: float | None = None,
+    spine: tuple[float, float] | None = None,
+    spine_frame: int | None = None,
+) -> MeasurementTable:
+    """What the masks of a prediction measure; the options are those of ``measurements.measure``."""
+    from .measurements import heart_beats, measure
 
-    rows = measure(prediction.labels, cine, prediction.view, gestational_age=gestational_age)
-    return MeasurementTable(rows, model_line(prediction))
+    labels, view = prediction.labels, prediction.view
+    rows = measure(labels, cine, view, gestational_age=gestational_age, spine=spine, spine_frame=spine_frame)
+    try:
+        beats = heart_beats(labels, cine, view)
+    except NotMeasurable:
+        beats = None
+    return MeasurementTable(rows, model_line(prediction), beats)
 
 
 def _number(value: float, digits: int) -> str:

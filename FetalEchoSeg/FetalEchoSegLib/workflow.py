@@ -32,6 +32,7 @@ class SegmentRequest:
 
     find_view        let the model find the view although the file names one
     gestational_age  weeks, for z-scores
+    pdf              write the report as PDF, too
     """
 
     input: Path
@@ -41,6 +42,7 @@ class SegmentRequest:
     model: str | None = None
     frames: range | None = None
     gestational_age: float | None = None
+    pdf: bool = False
     spacing: tuple[float, float] | None = None
     device: str = "auto"
     precision: str = "auto"
@@ -89,7 +91,7 @@ def segment_file(request: SegmentRequest, progress: Progress | None = None) -> S
     segmenter = Segmenter(bundle, request.device, request.precision, request.batch_size)
     prediction = segmenter.segment(cine, view=request.view, frames=request.frames, progress=progress)
     files = write_results(
-        cine, prediction, bundle.card.thresholds, request.out, request.input.name, request.gestational_age
+        cine, prediction, bundle.card.thresholds, request.out, request.input.name, request.gestational_age, request.pdf
     )
     return SegmentResult(cine, prediction, files)
 
@@ -101,11 +103,13 @@ def write_results(
     out: Path,
     name: str,
     gestational_age: float | None = None,
+    pdf: bool = False,
 ) -> tuple[Path, ...]:
     """Scene, masks, tables, pictures and report of one clip in ``out``; returns the files.
 
     name             what the clip is called in the scene and in the report: a file name, never a path
     gestational_age  weeks, for z-scores
+    pdf              write the report as PDF, too
     Raises UnwritableOutput; earlier results in ``out`` are then as they were.
     """
     from .report import write_result_files
@@ -127,7 +131,7 @@ def write_results(
         addMeasurementTableToScene(measures, f"{name} measurements")
         saveScene(folder / "scene.mrb")
         saveMasks(folder / "masks.seq.nrrd", masks)
-        write_result_files(folder, cine, prediction, thresholds, name, gestational_age)
+        write_result_files(folder, cine, prediction, thresholds, name, gestational_age, pdf)
         names = sorted(file.name for file in folder.iterdir())
         # The masks of an earlier run are a clip too, and may have been the input.
         source = cine.origin.path

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
+import pathlib
 import re
 import sys
 from xml.etree import ElementTree
@@ -16,7 +18,10 @@ from FetalEchoSegLib.anatomy import condition_table as permitted_conditions
 from FetalEchoSegLib.cine import Cine, Origin
 from FetalEchoSegLib.conditions import ConditionThreshold
 from FetalEchoSegLib.errors import InvalidRequest, MissingDependency, UnwritableOutput
+from FetalEchoSegLib.measurements import Measurement
 from FetalEchoSegLib.prediction import BundleIdentity, Prediction
+from FetalEchoSegLib.report_content import Review, range_text, report_content
+from FetalEchoSegLib.report_pdf import render_pdf
 from PIL import Image
 
 NOTICE = "Trained on synthetic data only."
@@ -297,3 +302,113 @@ def test_an_unwritable_folder_leaves_earlier_results(tmp_path):
     with pytest.raises(UnwritableOutput, match="not a folder"):
         make_files(tmp_path / "out")
     assert (tmp_path / "out").read_text() == "a file, not a folder"
+
+
+# Portable Document Format
+
+
+def make_content(cine=None, **options):
+    cine = cine or make_cine(notes=("The calibration region is larger than the image.",))
+    return report_content(cine, make_prediction(cine), BANDS, **options)
+
+
+def pages_of(content):
+    pypdf = pytest.importorskip("pypdf")
+    return pypdf.PdfReader(io.BytesIO(render_pdf(content)))
+
+
+def test_every_page_of_the_pdf_says_what_it_is_not_and_which_model_it_is_from():
+    reader = pages_of(make_content(make_cine(60), animated=False))
+    assert len(reader.pages) >= 3
+    for number, page in enumerate(reader.pages, 1):
+        text = " ".join(page.extract_text().split())
+        assert RESEARCH_ONLY in text
+        assert str(BUNDLE) in text
+        assert NOTICE in text
+        assert f"Page {number} of {len(reader.pages)}" in text
+
+
+def test_the_pdf_says_what_the_page_says():
+    content = make_content(input_name="/home/somebody/clip.dcm", gestational_age=22 + 3 / 7)
+    text = " ".join(" ".join(page.extract_text() for page in pages_of(content).pages).split())
+    html = report.render_html(content)
+    assert "somebody" not in text
+    said = [content.title, content.when, BUNDLE.sha256, *content.notes, *(value for _, value in content.facts)]
+    said += [row.text for row in content.measures.rows if row.value is not None]
+    said += [row.condition.title for row in content.conditions.rows]
+    said += [row.structure.info.title for row in content.structures]
+    said += ["22 weeks + 3 days", "0.5000 × 0.2500 mm", "mm²", "not shown by this view", "suspected"]
+    assert [s for s in said if s not in text] == []
+    assert [s for s in said if s not in html] == []
+
+
+def test_fonts_are_inside_the_pdf_and_hold_other_scripts():
+    reader = pages_of(make_content(make_cine(notes=("Ωμέγα Привет ±2 °",)), animated=False))
+    fonts = [font.get_object() for page in reader.pages for font in page["/Resources"]["/Font"].values()]
+    for font in fonts:
+        descriptor = font["/DescendantFonts"][0].get_object()["/FontDescriptor"].get_object()
+        assert "/FontFile2" in descriptor
+    assert "Ωμέγα Привет ±2 °" in reader.pages[0].extract_text()
+    assert len(reader.pages[0].images) + len(reader.pages[1].images) >= 1
+
+
+def test_a_title_of_any_length_and_signs_nobody_can_print_still_make_a_pdf():
+    cine = make_cine(1, (10, 10), notes=("\U000f0000 \x07 심장", "x" * 3000))
+    text = " ".join(
+        page.extract_text() for page in pages_of(make_content(cine, input_name="n" * 300, animated=False)).pages
+    )
+    assert text.count("n" * 20) > 10
+    assert "No structure was found." in text
+
+
+def test_the_report_says_who_drew_the_masks():
+    review = Review(["model"] * 3 + ["hand"] + ["clicks"] * 2, [1])
+    content = make_content(review=review)
+    expected = "3 frames drawn by the model, 2 frames corrected by clicks, 1 frame corrected by hand; 1 frame accepted"
+    assert ("Masks", expected) in content.facts
+    assert Review().text == ""
+    assert "Masks" not in dict(make_content().facts)
+
+
+def test_only_the_wanted_formats_are_written(tmp_path):
+    content = make_content(animated=False)
+    files = report.write_report(tmp_path, content, ("csv",), stem="clip")
+    assert [f.name for f in files] == ["clip conditions.csv", "clip frames.csv", "clip measurements.csv"]
+    files = report.write_report(tmp_path / "more", content, ("pdf", "html"))
+    assert [f.name for f in files] == ["report.html", "report.pdf"]
+    assert sorted(f.name for f in (tmp_path / "more").iterdir()) == ["report.html", "report.pdf"]
+    for formats in ((), ("docx",)):
+        with pytest.raises(InvalidRequest, match="html, pdf, csv"):
+            report.write_report(tmp_path, content, formats)
+
+
+def test_without_fpdf2_the_pdf_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "fpdf", None)
+    with pytest.raises(MissingDependency, match="pip install fpdf2"):
+        render_pdf(make_content(animated=False))
+
+
+def test_a_full_disk_leaves_the_earlier_pdf(tmp_path, monkeypatch):
+    (tmp_path / "report.pdf").write_bytes(b"earlier")
+
+    def full(path, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pathlib.Path, "write_bytes", full)
+    with pytest.raises(UnwritableOutput, match="disk is full"):
+        report.write_report(tmp_path, make_content(animated=False), ("pdf",))
+    assert (tmp_path / "report.pdf").read_bytes() == b"earlier"
+    assert [f.name for f in tmp_path.iterdir()] == ["report.pdf"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (0.25, 0.35, "0.25 – 0.35"),
+        (None, 0.5, "below 0.5"),
+        (110.0, None, "above 110"),
+        (1234.0, 5678.0, "1234 – 5678"),
+    ],
+)
+def test_normal_ranges_have_three_digits_and_no_exponent(low, high, text):
+    assert range_text(Measurement("x", "X", 1.0, "", low=low, high=high)) == text

@@ -46,9 +46,16 @@ class Measurement:
     @property
     def is_outside(self) -> bool:
         """Whether the value lies outside its normal range; False without a value or a range."""
-        if self.value is None:
-            return False
-        return (self.low is not None and self.value < self.low) or (self.high is not None and self.value > self.high)
+        return self.side in ("below", "above")
+
+    @property
+    def side(self) -> str:
+        """"below", "within" or "above" the normal range; "" without a value or a range."""
+        if self.value is None or (self.low is None and self.high is None):
+            return ""
+        if self.low is not None and self.value < self.low:
+            return "below"
+        return "above" if self.high is not None and self.value > self.high else "within"
 
     @property
     def text(self) -> str:
