@@ -32,10 +32,11 @@ def start() -> Any:
         # Chosen here, as VTK would try X first and complain.
         os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
     from . import qt  # noqa: F401, I001 - patches PySide6 before any of its objects is made
-    from . import ctk  # noqa: F401 - as sys.modules["ctk"]
+    from . import ctk, leaks  # noqa: F401 - ctk as sys.modules["ctk"]
 
     def makeApplication(booted: Any) -> Any:
         _removeLeakedNames()
+        leaks.recordObservers()
         from .application import qSlicerApplication
 
         return qSlicerApplication(booted)
@@ -44,11 +45,12 @@ def start() -> Any:
     application = slicer.app
     _publishWidgets(slicer)
     _installDoubles(slicer)
-    from . import modules
+    from . import modules, sample_data
     from .layout import qSlicerLayoutManager, qSlicerMainWindow
 
     application._moduleManager = modules.qSlicerModuleManager()
     modules.publishModules(application._booted.logics)
+    sample_data.install()
     scene = slicer.mrmlScene
     scene.GetDataIOManager().SetFileFormatHelper(slicer.vtkDataFileFormatHelper())
     application._layoutManager = qSlicerLayoutManager()

@@ -12,8 +12,9 @@
 ``panel.ui`` finds a widget by its object name anywhere in the panel, whatever .ui file it came from. Widgets behave as
 in Slicer (PythonQt): properties are attributes (``button.text``), methods and setters are called.
 
-Modal dialogs never show: ``script_dialog(answer)`` says beforehand what the next one gives back, an unscripted one fails
-the test, as do exceptions in slots, VTK errors and observers that a module leaves behind (see ../conftest.py).
+Modal dialogs never show: ``script_dialog(answer)`` says beforehand what the next one gives back. An unscripted one
+fails the test, as do exceptions in slots, VTK errors, and observers, timers or threads that a module leaves behind
+(see ../conftest.py).
 """
 
 from __future__ import annotations
@@ -82,6 +83,22 @@ def reload_module(name: str) -> Panel:
     return open_module(name)
 
 
+def unload_panels() -> None:
+    """Leave the open module and end all panels, as at the end of the application; the next opening makes them anew."""
+    import slicer
+
+    leave_module()
+    application = boot.start()
+    for name, module in application._modules.items():
+        representation = getattr(module, "_representation", None)
+        if representation is not None:
+            application._moduleManager.moduleAboutToBeUnloaded.emit(name)
+            delattr(slicer.modules, f"{name}Widget")
+            module._representation = None
+            representation.deleteLater()
+    process_events()
+
+
 def find(widget: Any, name: str) -> Any:
     """The widget or action of this object name in ``widget``. Raises AttributeError when there is none, or several."""
     widget = _widget(widget)
@@ -137,9 +154,10 @@ def _ready(widget: Any) -> Any:
 def click(
     widget: Any, position: tuple[int, int] | None = None, button: str = "left", modifiers: Iterable[str] = ()
 ) -> None:
-    """Click into a widget, in its middle or at (x, y) in it; ``button`` left, right, middle; ``modifiers`` shift, ctrl, alt.
+    """Click into a widget, in its middle or at (x, y) in it. It must be shown and enabled: nobody can click others.
 
-    A push button, check box or radio button must be shown and enabled: nobody can click others.
+    :param button: left, right, middle.
+    :param modifiers: any of shift, ctrl, alt.
     """
     from PySide6 import QtCore, QtTest
 
@@ -281,7 +299,7 @@ def click_slice(
 
 
 def drag_slice(view: Any, points: Iterable[Any], button: str = "left", modifiers: Iterable[str] = ()) -> None:
-    """Press at the first of the points (voxels of the background, i j k), go through the others, release at the last."""
+    """Press at the first of the points (i, j, k in the background), go through the others, release at the last."""
     from PySide6 import QtCore, QtTest
 
     places = [_inside(view, view_position(view, ijk=point)) for point in points]
@@ -296,7 +314,7 @@ def drag_slice(view: Any, points: Iterable[Any], button: str = "left", modifiers
 
 def _inside(view: Any, place: tuple[int, int]) -> tuple[int, int]:
     widget = view.VTKWidget()
-    assert 0 <= place[0] < widget.width and 0 <= place[1] < widget.height, f"{place} is out of sight in the view"
+    assert widget.rect.contains(*place), f"{place} is out of sight in the view"
     return place
 
 

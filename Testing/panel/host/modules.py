@@ -62,11 +62,26 @@ class qSlicerLoadableModule(QtCore.QObject):
 
 @cpp_class
 class qSlicerSequencesModule(qSlicerLoadableModule):
+    """Its clock moves the browsers that play, as long as there are browsers."""
+
+    _PERIOD_MS = 20
+
     def __init__(self, name: str, logic: Any) -> None:
         super().__init__(name, logic)
+        self._clock = QtCore.QTimer(self)
+        self._clock.setProperty("ofTheHost", True)
+        self._clock.setInterval(self._PERIOD_MS)
+        self._clock.timeout.connect(self._onClock)
+        slicer.mrmlScene.AddObserver(slicer.mrmlScene.NodeAddedEvent, lambda _caller, _event: self._clock.start())
         self._activeBrowser: Any = None
         self._autoShowToolBar = True
         self._toolBarVisible = False
+
+    def _onClock(self) -> None:
+        if slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSequenceBrowserNode"):
+            self._logic.UpdateAllProxyNodes()
+        else:
+            self._clock.stop()
 
     def _setAutoShowToolBar(self, show: bool) -> None:
         self._autoShowToolBar = show
