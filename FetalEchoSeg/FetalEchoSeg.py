@@ -478,6 +478,69 @@ class FetalEchoSegLogic(ScriptedLoadableModuleLogic):
         masks = maskSequence(masks)
         return [drawnBy(masks, index) for index in range(masks.GetNumberOfDataNodes())]
 
+    def framesToReview(self, masks: Any) -> list[int]:
+        """Numbers of the frames that need a look, counted from 0: low confidence, or a structure that jumps.
+
+        Frames that were accepted or corrected by a person need none. See ``FetalEchoSegLib.review``.
+
+        :param masks: what ``segment`` returned, or the browser of the clip.
+
+        >>> logic = FetalEchoSegLogic()
+        >>> for frame in logic.framesToReview(masks):  # doctest: +SKIP
+        ...     logic.acceptFrame(masks, frame)
+        """
+        from FetalEchoSegLib.scene.frame_review import framesToReview
+        from FetalEchoSegLib.scene.segmentation_nodes import maskSequence
+
+        masks = maskSequence(masks)
+        return framesToReview(masks, self.confidenceFloor(masks))
+
+    def confidenceFloor(self, masks: Any) -> float:
+        """Confidence below which a frame is doubtful: of the model that made the masks, or the default."""
+        from FetalEchoSegLib.errors import FetalEchoError
+        from FetalEchoSegLib.review import CONFIDENCE_FLOOR
+        from FetalEchoSegLib.scene.segmentation_nodes import maskSequence, predictionFromSequence
+
+        try:
+            card = self._card(predictionFromSequence(maskSequence(masks), withMasks=False).bundle.name, required=False)
+        except FetalEchoError:  # drawn without a model
+            card = None
+        return CONFIDENCE_FLOOR if card is None or card.confidence_floor is None else card.confidence_floor
+
+    def acceptFrame(self, masks: Any, frame: int, accepted: bool = True) -> None:
+        """Say that the masks of a frame are right, or take that back; no model writes over it unasked then.
+
+        :param masks: what ``segment`` returned, or the browser of the clip.
+        :raises InvalidRequest: outside the clip.
+
+        >>> FetalEchoSegLogic().acceptFrame(masks, 12)  # doctest: +SKIP
+        """
+        from FetalEchoSegLib.scene.review import setAccepted
+        from FetalEchoSegLib.scene.segmentation_nodes import maskSequence
+
+        setAccepted(maskSequence(masks), frame, accepted)
+
+    def acceptedFrames(self, masks: Any) -> list[int]:
+        """Numbers of the accepted frames, counted from 0."""
+        from FetalEchoSegLib.scene.review import acceptedFrames
+        from FetalEchoSegLib.scene.segmentation_nodes import maskSequence
+
+        return acceptedFrames(maskSequence(masks))
+
+    def conditions(self, masks: Any, model: str | None = None) -> Any:
+        """What is said about each condition, as a ``FetalEchoSegLib.tables.ConditionTable``; quick.
+
+        :param model: bundle whose thresholds decide; see ``addTables``.
+        :raises InvalidRequest: when the masks do not come from a model.
+        """
+        from FetalEchoSegLib.scene.segmentation_nodes import maskSequence, predictionFromSequence
+        from FetalEchoSegLib.tables import condition_table
+
+        prediction = predictionFromSequence(maskSequence(masks), withMasks=False)
+        return condition_table(
+            prediction, self._thresholds(model or prediction.bundle.name, required=model is not None)
+        )
+
     def browserOf(self, node: Any) -> vtkMRMLSequenceBrowserNode:
         """Browser that shows ``node`` (a sequence, a proxy or a browser).
 
@@ -546,12 +609,16 @@ class FetalEchoSegLogic(ScriptedLoadableModuleLogic):
         return addMeasurementTableToScene(table, f"{masks.GetName()} measurements")
 
     def _thresholds(self, model: str, required: bool) -> Any:
+        card = self._card(model, required)
+        return None if card is None else card.thresholds
+
+    def _card(self, model: str, required: bool) -> Any:
         from FetalEchoSegLib.errors import FetalEchoError
 
         try:
             from FetalEchoSegLib.bundle import find_bundle
 
-            return find_bundle(model).card.thresholds
+            return find_bundle(model).card
         except (ImportError, FetalEchoError):
             if required:
                 raise

@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 import slicer
 import vtk
-from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from ..anatomy import BACKGROUND, N_LABELS, STRUCTURES, Structure, View
 from ..errors import InvalidRequest
 from ..prediction import BundleIdentity, Prediction
 from .cine_nodes import cineSequence
-from .terminology import structureOfEntry, terminologyEntry
+from .segment_pixels import emptySegment, readLabels, writeSegments
 
 DRAWN_BY = "FetalEcho.DrawnBy"
 BY_MODEL, BY_CLICKS, BY_HAND = "model", "clicks", "hand"
@@ -29,15 +28,6 @@ CINE_REFERENCE = "FetalEcho.Cine"
 PREDICTION = "FetalEcho.Prediction"
 FRAME_RESULT = "FetalEcho.FrameResult"
 _CHECKSUM = "FetalEcho.MaskChecksum"
-_LABEL_TAG = "FetalEcho.Label"
-
-# Where segments overlap, the later one in this order is the label: the two rings give way to what lies inside
-# them, and vessels, drawn last on an image, to nothing.
-OVERLAP_ORDER: tuple[Structure, ...] = (
-    Structure.THORAX,
-    Structure.WHOLE_HEART,
-    *(s for s in Structure if s not in (Structure.THORAX, Structure.WHOLE_HEART)),
-)
 
 
 def addPredictionToScene(prediction: Prediction, sequence: Any, browser: Any, name: str | None = None) -> Any:
@@ -77,7 +67,7 @@ def addEmptyMasksToScene(sequence: Any, browser: Any, name: str) -> Any:
     template.SetName(name)
     template.SetReferenceImageGeometryParameterFromVolumeNode(cineProxy)
     for structure, info in STRUCTURES.items():
-        template.GetSegmentation().AddSegment(_emptySegment(structure), info.segment_id)
+        template.GetSegmentation().AddSegment(emptySegment(structure), info.segment_id)
 
     masks = slicer.vtkMRMLSequenceNode()
     masks.SetName(name)
@@ -144,7 +134,7 @@ def labelsFromSegmentationSequence(node: Any, shape: tuple[int, int] | None = No
     geometry = _geometry(_cineOf(masks), shape, masks)
     labels = np.zeros((masks.GetNumberOfDataNodes(), *geometry[1:]), dtype=np.uint8)
     for index, frame in enumerate(labels):
-        _readLabels(masks.GetNthDataNode(index).GetSegmentation(), geometry, frame)
+        readLabels(masks.GetNthDataNode(index).GetSegmentation(), geometry, frame)
     return labels
 
 
@@ -152,7 +142,7 @@ def labelsOfFrame(masks: Any, index: int, shape: tuple[int, int] | None = None) 
     """Masks of frame ``index`` as they are now: (H, W) uint8; see ``labelsFromSegmentationSequence``."""
     geometry = _geometry(_cineOf(masks), shape, masks)
     labels = np.zeros(geometry[1:], dtype=np.uint8)
-    _readLabels(itemOfFrame(masks, index).GetSegmentation(), geometry, labels)
+    readLabels(itemOfFrame(masks, index).GetSegmentation(), geometry, labels)
     return labels
 
 
@@ -221,15 +211,20 @@ def setDrawnBy(masks: Any, index: int, author: str, structure: Structure | None 
 def maskSequence(node: Any) -> Any:
     """The segmentation sequence that ``node`` stands for: itself, or the first one synchronized by a browser."""
     if node is not None and node.IsA("vtkMRMLSequenceBrowserNode"):
-        synchronized = vtk.vtkCollection()
-        node.GetSynchronizedSequenceNodes(synchronized)
-        candidates = [synchronized.GetItemAsObject(i) for i in range(synchronized.GetNumberOfItems())]
-        node = next((c for c in candidates if c.GetDataNodeClassName() == "vtkMRMLSegmentationNode"), None)
+        node = next(iter(maskSequences(node)), None)
         if node is None:
             raise InvalidRequest("This clip has no segmentation yet: segment it first.")
     if node is None or not node.IsA("vtkMRMLSequenceNode") or node.GetDataNodeClassName() != "vtkMRMLSegmentationNode":
         raise InvalidRequest("Choose a sequence of segmentations: the selected node is none.")
     return node
+
+
+def maskSequences(browser: Any) -> list[Any]:
+    """All segmentation sequences that a browser shows, the oldest first."""
+    synchronized = vtk.vtkCollection()
+    browser.GetSynchronizedSequenceNodes(synchronized)
+    candidates = [synchronized.GetItemAsObject(i) for i in range(synchronized.GetNumberOfItems())]
+    return [c for c in candidates if c.GetDataNodeClassName() == "vtkMRMLSegmentationNode"]
 
 
 def shareProxies(browser: Any) -> None:
@@ -240,17 +235,7 @@ def shareProxies(browser: Any) -> None:
     slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
 
 
-# Segments and pixels
-
-
-def _emptySegment(structure: Structure) -> Any:
-    info = structure.info
-    segment = slicer.vtkSegment()
-    segment.SetName(info.title)
-    segment.SetColor(*(value / 255 for value in info.color))
-    segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), terminologyEntry(structure))
-    segment.SetTag(_LABEL_TAG, str(int(structure)))
-    return segment
+# Items
 
 
 def _writeLabels(
@@ -261,125 +246,13 @@ def _writeLabels(
     author: str,
     drawn: tuple[Structure, ...],
 ) -> None:
-    """Give all fourteen segments of a frame one shared layer with a copy of ``labels``, cropped to what is drawn."""
-    layer = slicer.vtkOrientedImageData()
-    layer.SetImageToWorldMatrix(geometry[0])
-    rows = np.flatnonzero(labels.any(axis=1))
-    columns = np.flatnonzero(labels.any(axis=0))
-    if len(rows):
-        top, bottom, left, right = int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1])
-        layer.SetExtent(left, right, top, bottom, 0, 0)
-        cropped = labels[top : bottom + 1, left : right + 1]
-        scalars = numpy_to_vtk(np.ascontiguousarray(cropped).ravel(), deep=True)
-    else:
-        layer.SetExtent(0, -1, 0, -1, 0, -1)
-        scalars = vtk.vtkUnsignedCharArray()
-    scalars.SetName("ImageScalars")
-    layer.GetPointData().SetScalars(scalars)
-
+    """Replace the pixels of a frame; ``drawn`` are the structures that ``author`` drew."""
     segmentation = itemOfFrame(masks, index).GetSegmentation()
-    representation = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
-    segmentation.SetSourceRepresentationName(representation)
-    for structure, info in STRUCTURES.items():
-        segment = segmentation.GetSegment(info.segment_id)
-        if segment is None:  # the user deleted it
-            segmentation.AddSegment(_emptySegment(structure), info.segment_id)
-            segment = segmentation.GetSegment(info.segment_id)
-        segment.RemoveAllRepresentations()
-        segment.SetLabelValue(int(structure))
-        segment.AddRepresentation(representation, layer)
-        if structure in drawn:
-            segment.SetTag(DRAWN_BY, author)
+    writeSegments(segmentation, labels, geometry[0])
+    for structure in drawn:
+        segmentation.GetSegment(structure.info.segment_id).SetTag(DRAWN_BY, author)
     setFrameAttributes(masks, index, {DRAWN_BY: author, _CHECKSUM: _checksum(labels)})
     segmentation.InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified)
-
-
-def _readLabels(segmentation: Any, geometry: tuple[vtk.vtkMatrix4x4, int, int], labels: np.ndarray) -> None:
-    """Write the segments into ``labels``, (H, W) uint8 zeros."""
-    layers = _layers(segmentation, *geometry)
-    if len(layers) == 1:
-        # One shared layer cannot overlap: a single look-up does.
-        ((extent, values, structures),) = layers
-        table = np.zeros(max(256, int(values.max(initial=0)) + 1), dtype=np.uint8)
-        for structure, value in structures:
-            table[value] = structure
-        _paste(labels, extent, table[values], None)
-        return
-    for structure in OVERLAP_ORDER:
-        for extent, values, structures in layers:
-            for member, value in structures:
-                if member is structure:
-                    _paste(labels, extent, np.uint8(structure), values == value)
-
-
-def _layers(
-    segmentation: Any, matrix: vtk.vtkMatrix4x4, rows: int, columns: int
-) -> list[tuple[tuple[int, ...], np.ndarray, list[tuple[Structure, int]]]]:
-    """Labelmap layers on the clip's grid: extent, (rows, columns) values, and which value is which structure."""
-    representation = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
-    members: dict[int, list[tuple[Structure, int]]] = {}
-    images: dict[int, Any] = {}
-    for number in range(segmentation.GetNumberOfSegments()):
-        segmentId = segmentation.GetNthSegmentID(number)
-        segment = segmentation.GetSegment(segmentId)
-        structure = _structureOf(segmentId, segment)
-        if structure is None:
-            continue
-        image = segment.GetRepresentation(representation)
-        if image is None or image.IsEmpty():
-            continue
-        key = id(image)
-        images[key] = image
-        members.setdefault(key, []).append((structure, int(segment.GetLabelValue())))
-    layers = []
-    for key, image in images.items():
-        onGrid = _onGrid(image, matrix, rows, columns)
-        extent = onGrid.GetExtent()
-        values = vtk_to_numpy(onGrid.GetPointData().GetScalars())
-        values = values.reshape(extent[3] - extent[2] + 1, extent[1] - extent[0] + 1)
-        layers.append((extent, values, members[key]))
-    return layers
-
-
-def _onGrid(image: Any, matrix: vtk.vtkMatrix4x4, rows: int, columns: int) -> Any:
-    """``image`` on the pixels of the clip; resampled (nearest neighbour) only if its own grid is another one."""
-    own = vtk.vtkMatrix4x4()
-    image.GetImageToWorldMatrix(own)
-    same = all(abs(own.GetElement(i, j) - matrix.GetElement(i, j)) < 1e-6 for i in range(3) for j in range(4))
-    extent = image.GetExtent()
-    if same and extent[4] == extent[5] == 0:
-        return image
-    reference = slicer.vtkOrientedImageData()
-    reference.SetExtent(0, columns - 1, 0, rows - 1, 0, 0)
-    reference.SetImageToWorldMatrix(matrix)
-    reference.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
-    result = slicer.vtkOrientedImageData()
-    slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(image, reference, result)
-    return result
-
-
-def _structureOf(segmentId: str, segment: Any) -> Structure | None:
-    """Structure of a segment: by our id, else by its terminology (a segment that a user added again)."""
-    for structure, info in STRUCTURES.items():
-        if segmentId == info.segment_id:
-            return structure
-    entry = vtk.mutable("")
-    if segment.GetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), entry):
-        return structureOfEntry(str(entry))
-    return None
-
-
-def _paste(labels: np.ndarray, extent: tuple[int, ...], values: Any, mask: np.ndarray | None) -> None:
-    """Write ``values`` into the part of ``labels`` that ``extent`` covers; where ``mask``, or everywhere."""
-    left, right, top, bottom = extent[:4]
-    rows, columns = labels.shape
-    target = labels[max(top, 0) : min(bottom + 1, rows), max(left, 0) : min(right + 1, columns)]
-    # A layer may reach beyond the image after an edit at its border.
-    inside = np.s_[max(-top, 0) : max(-top, 0) + target.shape[0], max(-left, 0) : max(-left, 0) + target.shape[1]]
-    if mask is None:
-        target[...] = values[inside]
-    else:
-        target[mask[inside]] = values
 
 
 def _geometry(
