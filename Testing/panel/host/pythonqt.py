@@ -23,6 +23,8 @@ sys.pyside6_option_python_enum = 0x01 | 0x02  # enums as IntEnum and IntFlag: Py
 import shiboken6
 from PySide6 import QtCore, QtGui, QtNetwork, QtSvg, QtWidgets, QtXml
 
+from . import qt_names
+
 QObject = QtCore.QObject
 PATCHED_MODULES = (QtCore, QtGui, QtWidgets, QtNetwork, QtXml, QtSvg)
 
@@ -429,6 +431,8 @@ def install() -> None:
         if issubclass(cls, QObject):
             _patch_members(cls)
             _refuse_python_arguments(cls)
+    for cls in classes:
+        _remove_unknown(cls)
     # Every class has its own __setattr__, and PySide6 rejects object's.
     for cls in classes:
         if issubclass(cls, QObject) and "__setattr__" in vars(cls):
@@ -461,6 +465,35 @@ def _pyside_classes() -> Iterator[type]:
         for value in (getattr(module, name) for name in dir(module)):
             if isinstance(value, type) and value.__module__.startswith("PySide6"):
                 yield from (cls for cls in reversed(value.__mro__) if cls.__module__.startswith("PySide6"))
+
+
+def _remove_unknown(cls: type) -> None:
+    """Take away what PySide6 and Qt 6 add to what PythonQt offers of Qt 5.15."""
+    known = qt_names.names(cls.__name__)
+    if not known:
+        return
+    for base in cls.__mro__:
+        if base.__module__.startswith("PySide6") and (base is cls or base.__name__ not in qt_names.table()):
+            for name in [name for name in vars(base) if name not in known]:
+                if name.startswith("_") or name in _USED_BY_PYSIDE:
+                    continue
+                if base is cls:
+                    delattr(cls, name)
+                else:  # Qt 6 has new bases, of other classes as well
+                    setattr(cls, name, _Absent(name))
+
+
+class _Absent:
+    """Hides what a base class has."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, obj: Any, owner: type | None = None) -> Any:
+        raise AttributeError(f"{getattr(owner, '__name__', '')}.{self.name} is not in Slicer's qt")
+
+
+_USED_BY_PYSIDE = {"staticMetaObject", "emit", "connectNotify", "disconnectNotify"}  # by name, and crashes without
 
 
 def _patch_members(cls: type) -> None:

@@ -83,8 +83,8 @@ def _check_properties(root: ElementTree.Element, children: dict[str, Any]) -> No
         widget = children.get(element.get("name", ""))
         for property_element in element.findall("property"):
             name = property_element.get("name")
-            dynamic = property_element.get("stdset") == "0"
-            if widget is not None and not dynamic and widget.metaObject().indexOfProperty(name) < 0:
+            known = property_element.get("stdset") == "0" or name == "buddy"  # dynamic, or for the loader
+            if widget is not None and not known and widget.metaObject().indexOfProperty(name) < 0:
                 raise UiError(f"{element.get('class')} '{element.get('name')}' has no property '{name}'")
 
 

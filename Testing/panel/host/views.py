@@ -67,7 +67,8 @@ class VTKWidget(QtWidgets.QWidget):
 
     def _place(self, event: Any, repeat: int = 0) -> Any:
         """The interactor, told where the mouse is; VTK counts rows from the bottom."""
-        point, keys = event.position(), event.modifiers()
+        point = event.pos() if hasattr(event, "pos") else event.position()  # of a wheel event
+        keys = event.modifiers()
         control, shift = bool(keys & Qt.ControlModifier), bool(keys & Qt.ShiftModifier)
         row = self.height - 1 - int(point.y())
         self.interactor_.SetEventInformation(int(point.x()), row, control, shift, "\0", repeat, None)
