@@ -1,0 +1,197 @@
+"""The promptable model: a frame in, an embedding out; prompts in, masks out.
+
+The embedding is the slow part and is computed once per frame; a click costs the decoder only.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from .configuration import PromptableConfig
+from .geometry import Geometry, Sampling
+from .lean import LeanEncoder
+from .network import build_prompt_side
+from .prompts import Prompts
+
+logger = logging.getLogger(__name__)
+
+_STABILITY_OFFSET = 1.0  # logits; as segment-anything's stability score
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """What the encoder knows about one frame.
+
+    features  (1, C, grid, grid) float32 on the model's device
+    geometry  how the frame lies in the network's square
+    """
+
+    features: torch.Tensor
+    geometry: Geometry
+
+    @property
+    def nbytes(self) -> int:
+        """Memory it takes."""
+        return self.features.numel() * self.features.element_size()
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """A mask for one structure.
+
+    logits     (M, M) float32, low resolution; given back as ``Prompts.mask`` with the next click
+    iou        predicted overlap with what was meant, about 0 to 1
+    stability  IoU of the masks one logit above and below the threshold, 0 to 1: near 1 where the outline is sharp
+    """
+
+    logits: np.ndarray
+    iou: float
+    geometry: Geometry = field(repr=False)
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(H, W) bool at the frame's resolution."""
+        found: np.ndarray = self.geometry.to_frame(self.logits) > 0
+        return found
+
+    @property
+    def stability(self) -> float:
+        """See the class; 0 for an empty mask."""
+        wider = np.count_nonzero(self.logits > -_STABILITY_OFFSET)
+        return np.count_nonzero(self.logits > _STABILITY_OFFSET) / wider if wider else 0.0
+
+
+class PromptableModel:
+    """SAM-Med2D or a network of its kind, ready to answer.
+
+    state     parameters of the whole network (names of ``parameters.parameter_shapes``)
+    sampling  how frames become the network's square, see ``geometry``
+    device    "cpu", "cuda", "cuda:1" or "mps"; ``device`` says later where it really runs
+
+    When the device runs out of memory the model moves to the CPU, says so in ``notes`` and goes on.
+    An instance belongs to one thread at a time; the Refiner takes care of that.
+
+    >>> from FetalEchoSegLib.promptable.bundle import find_promptable
+    >>> model = find_promptable("demo-clicks").build()  # doctest: +SKIP
+    >>> embedding = model.embed(cine.frame(12))  # doctest: +SKIP
+    >>> model.answer(embedding, [Prompts(points=(Point(210, 148),))])[0].mask  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        config: PromptableConfig,
+        state: Mapping[str, torch.Tensor],
+        sampling: Sampling = "nearest",
+        device: str = "cpu",
+        precision: str = "fp32",
+    ) -> None:
+        self.config = config
+        self.sampling: Sampling = sampling
+        self.notes: tuple[str, ...] = ()
+        self._state = state
+        self._build(device, precision)
+
+    def _build(self, device: str, precision: str) -> None:
+        self.device, self.precision = device, precision
+        self._encoder = LeanEncoder(self.config, self._state, device, precision)
+        parts: Any = build_prompt_side(self.config, self._state).to(device)
+        self._prompt_encoder, self._mask_decoder = parts["prompt_encoder"], parts["mask_decoder"]
+        with torch.inference_mode():
+            self._position = self._prompt_encoder.get_dense_pe()
+            self._no_mask = self._prompt_encoder.no_mask_embed.weight.view(1, -1, 1, 1)
+
+    def embed(self, frame: np.ndarray) -> Embedding:
+        """Embedding of a (H, W) or (H, W, 3) uint8 frame."""
+        geometry = Geometry.of(frame, self.config, self.sampling)
+        image = torch.from_numpy(geometry.network_image(frame))[None]
+        return Embedding(self._or_on_cpu(lambda: self._encoder(image)), geometry)
+
+    def answer(self, embedding: Embedding, prompts: Sequence[Prompts], multimask: bool = True) -> list[Answer]:
+        """One answer for each of ``prompts`` (structures of one frame), decoded in one batch where they are alike.
+
+        multimask  let the decoder offer three masks and take the one with the largest predicted IoU; otherwise its
+                   single mask
+        Raises ValueError for empty prompts.
+        """
+        if any(prompt.is_empty for prompt in prompts):
+            raise ValueError("there is nothing to answer: give a point, a box or a mask")
+        answers: list[Answer | None] = [None] * len(prompts)
+        # Another number of tokens would change the attention of everyone in a batch, so only equals share one.
+        groups: dict[tuple[int, bool], list[int]] = {}
+        for index, prompt in enumerate(prompts):
+            groups.setdefault((len(prompt.points), prompt.box is not None), []).append(index)
+        for indices in groups.values():
+            chosen = [prompts[i] for i in indices]
+            logits, iou = self._or_on_cpu(partial(self._decode, embedding, chosen, multimask))
+            for index, low, score in zip(indices, logits.cpu().numpy(), iou.cpu().numpy(), strict=True):
+                answers[index] = Answer(low, float(score), embedding.geometry)
+        return [answer for answer in answers if answer is not None]
+
+    @torch.inference_mode()
+    def _decode(
+        self, embedding: Embedding, prompts: Sequence[Prompts], multimask: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(N, M, M) logits and (N,) predicted IoU for prompts with equally many points and all or no boxes."""
+        geometry, device = embedding.geometry, self.device
+        points = boxes = None
+        if prompts[0].points:
+            places = geometry.to_network(np.array([[(p.x, p.y) for p in prompt.points] for prompt in prompts]))
+            labels = torch.tensor([[int(p.positive) for p in prompt.points] for prompt in prompts])
+            points = (torch.from_numpy(places).to(device, torch.float32), labels.to(device))
+        if prompts[0].box is not None:
+            corners = np.array(
+                [[(b.left, b.top), (b.right, b.bottom)] for prompt in prompts if (b := prompt.box) is not None]
+            )
+            boxes = torch.from_numpy(geometry.to_network(corners).reshape(-1, 4)).to(device, torch.float32)
+        sparse = self._sparse(points, boxes, len(prompts))
+        logits, iou = self._mask_decoder(
+            image_embeddings=embedding.features.to(device),
+            image_pe=self._position,
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=self._dense(prompts),
+            multimask_output=multimask,
+        )
+        best = iou.argmax(1)
+        rows = torch.arange(len(prompts), device=best.device)
+        return logits[rows, best], iou[rows, best]
+
+    def _sparse(self, points: Any, boxes: torch.Tensor | None, count: int) -> torch.Tensor:
+        if points is None and boxes is None:
+            return torch.empty(count, 0, self.config.prompt_dim, device=self.device)
+        sparse: torch.Tensor = self._prompt_encoder(points=points, boxes=boxes, masks=None)[0]
+        return sparse
+
+    def _dense(self, prompts: Sequence[Prompts]) -> torch.Tensor:
+        grid = self.config.grid
+        dense = self._no_mask.expand(len(prompts), -1, grid, grid)
+        given = [i for i, prompt in enumerate(prompts) if prompt.mask is not None]
+        if given:
+            masks = np.stack([mask for i in given if (mask := prompts[i].mask) is not None])
+            found = self._prompt_encoder.mask_downscaling(torch.from_numpy(masks)[:, None].float().to(self.device))
+            dense = (
+                found
+                if len(given) == len(prompts)
+                else dense.clone().index_copy_(0, torch.tensor(given, device=found.device), found)
+            )
+        return dense
+
+    def _or_on_cpu(self, compute: Callable[[], Any]) -> Any:
+        try:
+            return compute()
+        except RuntimeError as error:
+            # PyTorch has a class of its own for some devices only.
+            if self.device == "cpu" or "out of memory" not in str(error):
+                raise
+            note = f"There is not enough memory on {self.device}: clicking goes on on the CPU, more slowly."
+            logger.warning("%s", note)
+            self.notes = (*self.notes, note)
+        # Outside of the handler, whose traceback would keep the tensors of the failed attempt alive.
+        self._build("cpu", "fp32")
+        return compute()

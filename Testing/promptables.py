@@ -1,0 +1,78 @@
+"""Promptable networks for tests: seeded weights, small sizes, bundles, and a model that answers where it was asked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+# What the small network in promptable_reference.json has; every kind of block, windows that do not divide the grid.
+SMALL = {
+    "image_size": 64,
+    "patch_size": 4,
+    "embed_dim": 32,
+    "depth": 3,
+    "num_heads": 4,
+    "window_size": 14,
+    "global_blocks": (1,),
+    "prompt_dim": 32,
+    "decoder_heads": 4,
+    "decoder_hidden": 64,
+    "iou_hidden": 32,
+}
+
+# Not weights of a product: they keep their size.
+_UNSCALED = ("pos_embed", "pe_layer", "point_embeddings", "_embed.weight", "iou_token", "mask_tokens")
+
+
+def seeded_state(shapes: Mapping[str, tuple[int, ...]], seed: int = 0):
+    """Weights for these names and shapes, the same wherever they are made; nothing in them is zero."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    state = {}
+    for name in sorted(shapes):
+        shape = shapes[name]
+        values = torch.randn(shape, generator=generator)
+        if name.endswith(".weight") and len(shape) == 1:
+            values = 1 + 0.1 * values  # of a norm
+        elif name.endswith(".bias"):
+            values = 0.1 * values
+        elif "rel_pos" in name:
+            values = 0.2 * values
+        elif len(shape) > 1 and not any(part in name for part in _UNSCALED):
+            values = values / math.sqrt(math.prod(shape[1:]))
+        state[name] = values
+    return state
+
+
+def seeded_frame(height: int, width: int, seed: int = 0, color: bool = True) -> np.ndarray:
+    """Smooth uint8 frame, (H, W, 3) or (H, W)."""
+    y, x = np.mgrid[:height, :width].astype(np.float64)
+    channels = []
+    for channel in range(3 if color else 1):
+        phase = 1.7 * channel + seed
+        wave = np.sin(x / 9.0 + phase) * np.cos(y / 13.0 - phase) + 0.5 * np.sin((x + 2 * y) / 31.0 + phase)
+        channels.append(np.clip(128 + 75 * wave, 0, 255).astype(np.uint8))
+    return np.stack(channels, axis=-1) if color else channels[0]
+
+
+def reference_prompts(height: int, width: int, mask_size: int):
+    """Name to (prompts, multimask): what the reference was asked."""
+    from FetalEchoSegLib.promptable.prompts import Box, Point, Prompts
+
+    ramp = np.arange(mask_size * mask_size, dtype=np.float32).reshape(mask_size, mask_size)
+    mask = 4 * np.sin(ramp / 37.0).astype(np.float32)
+    places = [(0.3 * width, 0.4 * height), (0.62 * width, 0.55 * height), (0.1 * width, 0.8 * height)]
+    first, second, third = (Point(x, y, positive) for (x, y), positive in zip(places, (True, True, False), strict=True))
+    box = Box(0.2 * width, 0.25 * height, 0.7 * width, 0.8 * height)
+    return {
+        "point": (Prompts((first,)), True),
+        "points": (Prompts((first, second, third)), True),
+        "box": (Prompts(box=box), True),
+        "box and points": (Prompts((second, third), box), True),
+        "point and mask": (Prompts((first,), mask=mask), True),
+        "mask": (Prompts(mask=mask), True),
+        "point, single": (Prompts((first,)), False),
+    }
