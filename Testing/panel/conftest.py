@@ -1,21 +1,29 @@
-"""The host for every test of a panel; what goes wrong in it without an exception fails the test."""
+"""The host for every test of a panel; what goes wrong in it without an exception fails the test.
+
+The host starts when the first of these files is collected, not when pytest reads this one: a run of all tests reads
+it as well, and leaves the panel's tests to a second process (../panel_process.py).
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 
 import pytest
 
-pytest.importorskip("slicer", reason="panel tests need the slicer-core package")
-pytest.importorskip("PySide6", reason="panel tests need the PySide6-Essentials package")
-
-from .host import boot, desktop, driver, leaks, pythonqt
-
-boot.start()  # before test modules import qt or slicer's nodes
-
-WATCHED = [boot.REPOSITORY / name for name in boot.EXTENSION_MODULES]
 _EXIT_STATUS = pytest.StashKey[int]()
+_HOST_IS_UP = pytest.StashKey[bool]()
+
+
+def pytest_collect_file(parent):
+    for module, package in (("slicer", "slicer-core"), ("PySide6", "PySide6-Essentials")):
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"panel tests need the {package} package", allow_module_level=True)
+    from .host import boot
+
+    boot.start()
+    parent.config.stash[_HOST_IS_UP] = True
 
 
 @pytest.fixture(autouse=True)
@@ -23,13 +31,15 @@ def host():
     """The driver, on an empty scene, with no module open and no settings."""
     from FetalEchoSegLib.scene.headless import collectedVtkErrors
 
+    from .host import boot, desktop, driver, leaks, pythonqt
+
     driver.close_scene()
     driver.set_theme("light")
     pythonqt.slot_errors.clear()
     desktop.dialogs.reset()
     desktop.opened_urls.clear()
     desktop.clear_settings()
-    watch = leaks.Watch(WATCHED)
+    watch = leaks.Watch([boot.REPOSITORY / name for name in boot.EXTENSION_MODULES])
     with collectedVtkErrors() as vtk_errors:
         yield driver
         driver.process_events()
@@ -49,6 +59,7 @@ def pytest_sessionfinish(session, exitstatus):
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config):
     """Leave without the destructors of Qt and VTK, which crash in the order in which Python calls them."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(config.stash.get(_EXIT_STATUS, 1))
+    if _HOST_IS_UP in config.stash:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(config.stash.get(_EXIT_STATUS, 1))
