@@ -113,6 +113,20 @@ def view_notes(view: View, view_source: str, probabilities: np.ndarray) -> tuple
     return ()
 
 
+def restricted(prediction: Prediction, frames: Sequence[int]) -> Prediction:
+    """``prediction`` as if only ``frames`` had been segmented, with the clip-level numbers of those."""
+    count = len(prediction.done)
+    none = replace(
+        prediction,
+        labels=np.zeros_like(prediction.labels),
+        condition_probabilities=np.full((count, N_CONDITIONS), np.nan, dtype=np.float32),
+        confidence=np.full(count, np.nan, dtype=np.float32),
+        done=np.zeros(count, dtype=bool),
+        frame_views=None,
+    )
+    return merged(none, prediction, frames)
+
+
 def merged(earlier: Prediction, later: Prediction, frames: Sequence[int]) -> Prediction:
     """``earlier`` with ``frames`` as ``later`` has them, and clip-level numbers from all frames that are done then.
 

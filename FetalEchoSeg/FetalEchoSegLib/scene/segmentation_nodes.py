@@ -27,7 +27,7 @@ BY_MODEL, BY_CLICKS, BY_HAND = "model", "clicks", "hand"
 CINE_REFERENCE = "FetalEcho.Cine"
 PREDICTION = "FetalEcho.Prediction"
 FRAME_RESULT = "FetalEcho.FrameResult"
-_CHECKSUM = "FetalEcho.MaskChecksum"
+MASK_CHECKSUM = "FetalEcho.MaskChecksum"
 
 
 def addPredictionToScene(prediction: Prediction, sequence: Any, browser: Any, name: str | None = None) -> Any:
@@ -45,15 +45,9 @@ def addPredictionToScene(prediction: Prediction, sequence: Any, browser: Any, na
         raise InvalidRequest(
             f"The prediction is {labels.shape} (frames, rows, columns), the clip '{sequence.GetName()}' {expected}."
         )
-    name = name or f"{sequence.GetName()} segmentation"
+    name = name or slicer.mrmlScene.GenerateUniqueName(f"{sequence.GetName()} segmentation")
     masks = addEmptyMasksToScene(sequence, browser, name)
-    geometry = _geometry(sequence)
-    for index in range(len(labels)):
-        if prediction.done[index]:
-            _writeLabels(masks, index, labels[index], geometry, BY_MODEL, tuple(Structure))
-        setFrameAttributes(masks, index, {FRAME_RESULT: json.dumps(_frameResult(prediction, index))})
-    masks.SetAttribute(PREDICTION, json.dumps(_clipResult(prediction), ensure_ascii=False))
-    shareProxies(browser)
+    writePrediction(masks, prediction, np.flatnonzero(prediction.done).tolist())
     return masks
 
 
@@ -96,6 +90,22 @@ def addEmptyMasksToScene(sequence: Any, browser: Any, name: str) -> Any:
     return masks
 
 
+def writePrediction(masks: Any, prediction: Prediction, frames: Iterable[int]) -> None:
+    """Write the masks of ``frames``, and the numbers of all frames and of the clip, whatever was there before.
+
+    Whoever calls this answers for the user's work in ``frames`` and for results of another model in the others: see
+    ``rerun``.
+    """
+    shareProxiesOf(masks)
+    geometry = _geometry(_cineOf(masks), prediction.labels.shape[1:], masks)
+    for index in frames:
+        _writeLabels(masks, index, prediction.labels[index], geometry, BY_MODEL, tuple(Structure))
+    for index in range(len(prediction.labels)):
+        setFrameAttributes(masks, index, {FRAME_RESULT: json.dumps(_frameResult(prediction, index))})
+    masks.SetAttribute(PREDICTION, json.dumps(_clipResult(prediction), ensure_ascii=False))
+    shareProxiesOf(masks)
+
+
 def predictionFromSequence(masks: Any, withMasks: bool = True) -> Prediction:
     """The prediction that ``addPredictionToScene`` was given, with the masks as they are in the scene now.
 
@@ -120,6 +130,8 @@ def predictionFromSequence(masks: Any, withMasks: bool = True) -> Prediction:
         done=np.array([frame["done"] for frame in frames], dtype=bool),
         bundle=BundleIdentity(**clip["bundle"]),
         notes=tuple(clip["notes"]),
+        # Scenes of version 0.1 have none.
+        frame_views=np.stack([_floats(frame.get("views") or [None] * len(View)) for frame in frames]),
     )
 
 
@@ -193,7 +205,7 @@ def drawnBy(masks: Any, index: int, structure: Structure | None = None, labels: 
         segment = item.GetSegmentation().GetSegment(structure.info.segment_id)
         return str(tag) if segment is not None and segment.GetTag(DRAWN_BY, tag) else ""
     author = item.GetAttribute(DRAWN_BY) or ""
-    checksum = item.GetAttribute(_CHECKSUM) or _checksum(None)
+    checksum = item.GetAttribute(MASK_CHECKSUM) or _checksum(None)
     if _checksum(labelsOfFrame(masks, index) if labels is None else labels) != checksum:
         return BY_HAND
     return author
@@ -205,7 +217,7 @@ def setDrawnBy(masks: Any, index: int, author: str, structure: Structure | None 
     shareProxiesOf(masks)
     if structure is not None:
         item.GetSegmentation().GetSegment(structure.info.segment_id).SetTag(DRAWN_BY, author)
-    setFrameAttributes(masks, index, {DRAWN_BY: author, _CHECKSUM: _checksum(labelsOfFrame(masks, index))})
+    setFrameAttributes(masks, index, {DRAWN_BY: author, MASK_CHECKSUM: _checksum(labelsOfFrame(masks, index))})
 
 
 def maskSequence(node: Any) -> Any:
@@ -251,7 +263,7 @@ def _writeLabels(
     writeSegments(segmentation, labels, geometry[0])
     for structure in drawn:
         segmentation.GetSegment(structure.info.segment_id).SetTag(DRAWN_BY, author)
-    setFrameAttributes(masks, index, {DRAWN_BY: author, _CHECKSUM: _checksum(labels)})
+    setFrameAttributes(masks, index, {DRAWN_BY: author, MASK_CHECKSUM: _checksum(labels)})
     segmentation.InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified)
 
 
@@ -354,6 +366,7 @@ def _frameResult(prediction: Prediction, index: int) -> dict[str, Any]:
         "done": bool(prediction.done[index]),
         "confidence": _jsonNumbers(prediction.confidence[index : index + 1])[0],
         "conditions": _jsonNumbers(prediction.condition_probabilities[index]),
+        "views": None if prediction.frame_views is None else _jsonNumbers(prediction.frame_views[index]),
     }
 
 
