@@ -11,7 +11,16 @@ import numpy as np
 from ..anatomy import N_LABELS, STRUCTURES, Structure
 from ..review import Review, frames_to_review, label_areas
 from .review import acceptedFrames
-from .segmentation_nodes import BY_CLICKS, BY_HAND, FRAME_RESULT, drawnBy, itemOfFrame, labelsOfFrame
+from .segmentation_nodes import (
+    BY_CLICKS,
+    BY_HAND,
+    DRAWN_BY,
+    FRAME_RESULT,
+    MASK_CHECKSUM,
+    drawnBy,
+    itemOfFrame,
+    labelsOfFrame,
+)
 
 
 class FrameReview:
@@ -42,7 +51,7 @@ class FrameReview:
         self.drawnBy = [""] * count
         self.accepted = np.zeros(count, dtype=bool)
         self._imagePixels = 1
-        self._times = [0] * count
+        self._states: list[tuple[Any, ...]] = [()] * count
         self._review: Review | None = None
         self.refreshChanged(range(count))
         self.refreshAccepted()
@@ -53,17 +62,19 @@ class FrameReview:
     def refreshChanged(self, edited: Iterable[int] = ()) -> list[int]:
         """Read the frames in ``edited`` again and those that were written by a program; returns their numbers."""
         edited = set(edited)
-        changed = [k for k in range(len(self)) if k in edited or self._modificationTime(k) != self._times[k]]
+        changed = [k for k in range(len(self)) if k in edited or self._state(k) != self._states[k]]
         for index in changed:
             self.refreshFrame(index)
         return changed
 
-    def _modificationTime(self, index: int) -> int:
-        return self.masks.GetNthDataNode(index).GetMTime()
+    def _state(self, index: int) -> tuple[Any, ...]:
+        """Differs after a change; the time alone does not when several changes were made as one."""
+        item = self.masks.GetNthDataNode(index)
+        return item.GetMTime(), *(item.GetAttribute(name) for name in (FRAME_RESULT, DRAWN_BY, MASK_CHECKSUM))
 
     def refreshFrame(self, index: int) -> None:
         """Read the masks of one frame again; raises InvalidRequest outside the clip."""
-        self._times[index] = self._modificationTime(index)
+        self._states[index] = self._state(index)
         result = itemOfFrame(self.masks, index).GetAttribute(FRAME_RESULT)
         if result:
             values = json.loads(result)
