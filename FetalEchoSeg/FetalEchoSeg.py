@@ -414,35 +414,66 @@ class FetalEchoSegLogic(ScriptedLoadableModuleLogic):
         precision: str = "auto",
         progress: Callable[[int, int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
+        masks: Any = None,
+        overwriteEdits: bool = False,
     ) -> Any:
         """Segment a clip; returns the sequence of segmentations, synchronized with it.
 
         :param source: browser or sequence of the clip, or the path of a file to read first.
         :param view: "4CH", "LVOT", "RVOT" or "3VT"; None leaves it to the file, then to the model.
         :param model: name or folder of a bundle; None for the default one.
-        :param frames: numbers of the frames to segment; None for all. The others get empty segments.
+        :param frames: numbers of the frames to segment, from 0; None for all. In a new sequence the others get empty
+          segments.
         :param device: "auto", "cpu", "cuda", "mps".
         :param precision: "auto", "fp32", "bf16", "fp16".
         :param progress: called with (frames done, frames in all).
         :param cancelled: asked now and then; once it returns True, what is finished is kept.
+        :param masks: sequence of segmentations of this clip to write into; None makes a new one. A new one is made as
+          well where frames of another view or model would stay in ``masks``.
+        :param overwriteEdits: also segment frames of ``masks`` that you drew or accepted; otherwise they are kept.
         :raises FetalEchoError: InvalidRequest, UnreadableInput, UnusableBundle, MissingDependency, Cancelled.
 
         >>> masks = FetalEchoSegLogic().segment("clip.dcm", view="4CH")  # doctest: +SKIP
         """
+        browser = self.loadCine(source) if isinstance(source, (str, Path)) else self.browserOf(source)
+        run = self.prepareSegmentation(browser, view, model, frames, device, precision, masks)
+        if run.atRisk and not overwriteEdits:
+            run.keepEdits()
+        placement = run.place(run.run(progress, cancelled), overwriteEdits)
+        if placement.reason:
+            logging.info("%s A new segmentation was made.", placement.reason)
+        return placement.masks
+
+    def prepareSegmentation(
+        self,
+        source: Any,
+        view: str | None = None,
+        model: str | None = None,
+        frames: Sequence[int] | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        masks: Any = None,
+        secondsPerBatch: float | None = None,
+    ) -> Any:
+        """What ``segment`` does in steps, a ``FetalEchoSegLib.scene.clip_segmentation.ClipSegmentation``.
+
+        It tells which of the user's frames are at risk, runs in a thread, and can be placed when half done.
+        Parameters and errors are those of ``segment``.
+
+        :param secondsPerBatch: how long the network may take between two reports; None for whole batches.
+        """
         from FetalEchoSegLib.anatomy import View
-        from FetalEchoSegLib.bundle import DEFAULT_BUNDLE, find_bundle
         from FetalEchoSegLib.errors import InvalidRequest
-        from FetalEchoSegLib.segmentation import Segmenter
+        from FetalEchoSegLib.scene.clip_segmentation import ClipSegmentation
+        from FetalEchoSegLib.scene.segmentation_nodes import maskSequence
 
         try:
             wanted = View.parse(view) if view else None
         except ValueError as error:
             raise InvalidRequest(str(error)) from error
-        browser = self.loadCine(source) if isinstance(source, (str, Path)) else self.browserOf(source)
-        bundle = find_bundle(model or DEFAULT_BUNDLE)
-        segmenter = Segmenter(bundle, device, precision)
-        prediction = segmenter.segment(self.cine(browser), wanted, frames, progress, cancelled)
-        return self.addPrediction(prediction, browser)
+        masks = maskSequence(masks) if masks is not None else None
+        browser = self.browserOf(source)
+        return ClipSegmentation(browser, wanted, model or "", frames, device, precision, masks, secondsPerBatch)
 
     def addPrediction(self, prediction: Any, browser: Any) -> Any:
         """Put a ``FetalEchoSegLib.prediction.Prediction`` of the browser's clip in the scene; its mask sequence."""
@@ -587,26 +618,107 @@ class FetalEchoSegLogic(ScriptedLoadableModuleLogic):
         thresholds = self._thresholds(model or prediction.bundle.name, required=model is not None)
         name = masks.GetName()
         return (
-            addConditionTableToScene(condition_table(prediction, thresholds), f"{name} conditions"),
-            addFrameTableToScene(frame_table(cine, prediction), f"{name} frames"),
+            addConditionTableToScene(condition_table(prediction, thresholds), f"{name} conditions", masks),
+            addFrameTableToScene(frame_table(cine, prediction), f"{name} frames", masks),
         )
 
-    def measure(self, masks: Any, gestationalAge: float | None = None) -> Any:
+    def measure(
+        self,
+        masks: Any,
+        gestationalAge: float | None = None,
+        spine: tuple[float, float] | None = None,
+        spineFrame: int | None = None,
+    ) -> Any:
         """Table of what the masks measure as they are now: a value with its norm, or the reason why there is none.
 
+        The areas over time become a chart beside it, see ``curves``. The next call brings both up to date.
+
         :param masks: what ``segment`` returned, or the browser of the clip.
-        :param gestationalAge: in weeks; z-scores need it.
+        :param gestationalAge: in weeks; z-scores need it. None or 0 when it is not known.
+        :param spine: (row, column) in pixels; None for the one marked by ``markSpine`` or in the panel. Without
+          either, the cardiac axis is an estimate, and says so.
+        :param spineFrame: frame in which the spine lies there; it follows the thorax through the clip.
+        :raises InvalidRequest: when the masks do not come from a model.
 
         >>> table = FetalEchoSegLogic().measure(masks, gestationalAge=22.5)  # doctest: +SKIP
         """
+        from FetalEchoSegLib.scene.measuring import measurementTask, showMeasurements
         from FetalEchoSegLib.scene.segmentation_nodes import maskSequence
-        from FetalEchoSegLib.scene.tables import addMeasurementTableToScene
-        from FetalEchoSegLib.tables import measurement_table
 
         masks = maskSequence(masks)
-        cine = self.cine(self.browserOf(masks).GetMasterSequenceNode())
-        table = measurement_table(cine, self.prediction(masks), gestationalAge)
-        return addMeasurementTableToScene(table, f"{masks.GetName()} measurements")
+        task = measurementTask(masks, gestationalAge, spine, spineFrame)
+        measures, frames = task.run()
+        shown = self.browserOf(masks).GetSelectedItemNumber()
+        return showMeasurements(masks, measures, frames, task.prediction.view, shown)
+
+    def curves(self, masks: Any) -> Any:
+        """Chart node with the areas over time that ``measure`` made, or None before that.
+
+        >>> slicer.modules.plots.logic().ShowChartInLayout(FetalEchoSegLogic().curves(masks))  # doctest: +SKIP
+        """
+        from FetalEchoSegLib.scene.plots import curvesChart
+        from FetalEchoSegLib.scene.segmentation_nodes import maskSequence
+
+        return curvesChart(maskSequence(masks))
+
+    def markSpine(self, clip: Any, row: float, column: float, frame: int = 0) -> Any:
+        """Mark the spine, from which ``measure`` takes the cardiac axis; the markups node.
+
+        :param clip: browser or sequence of the clip.
+        :param row: of the image, in pixels, as ``column``; ``frame`` is the one in which the spine lies there.
+        :raises InvalidRequest: outside the clip.
+
+        >>> import numpy as np
+        >>> from FetalEchoSegLib.cine import Cine
+        >>> logic = FetalEchoSegLogic()
+        >>> browser = logic.addCine(Cine.from_array(np.zeros((10, 64, 48), np.uint8), frame_rate=25), "Black")
+        >>> logic.markSpine(browser, row=60, column=20).GetNumberOfControlPoints()
+        1
+        """
+        from FetalEchoSegLib.scene.spine import setSpine
+
+        return setSpine(clip, row, column, frame)
+
+    def unmarkSpine(self, clip: Any) -> None:
+        """Take the mark of the spine away."""
+        from FetalEchoSegLib.scene.spine import removeSpine
+
+        removeSpine(clip)
+
+    def writeReport(
+        self,
+        masks: Any,
+        folder: str | Path,
+        formats: Sequence[str] = ("html", "pdf", "csv"),
+        gestationalAge: float | None = None,
+        model: str | None = None,
+        progress: Callable[[int, int, str], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> tuple[Path, ...]:
+        """Write a report of the masks as they are now, with who drew them; returns its files.
+
+        :param masks: what ``segment`` returned, or the browser of the clip.
+        :param folder: made when it is missing; files of an earlier report there are replaced.
+        :param formats: "html" and "pdf" with pictures, "csv" for three tables.
+        :param gestationalAge: in weeks; z-scores need it. None or 0 when it is not known.
+        :param model: bundle whose thresholds decide; None for the one that segmented the clip.
+        :param progress: called with (steps done, steps in all, what comes next).
+        :param cancelled: asked between the steps.
+        :raises FetalEchoError: InvalidRequest, MissingDependency (for PDF), UnwritableOutput, Cancelled. No file is
+          left half-written.
+
+        >>> paths = FetalEchoSegLogic().writeReport(masks, "report", gestationalAge=22.5)  # doctest: +SKIP
+        """
+        return self.reportTask(masks, gestationalAge, model).run(folder, formats, progress, cancelled)
+
+    def reportTask(self, masks: Any, gestationalAge: float | None = None, model: str | None = None) -> Any:
+        """What ``writeReport`` writes, taken out of the scene: its ``run`` may be called in a thread."""
+        from FetalEchoSegLib.scene.measuring import reportTask
+        from FetalEchoSegLib.scene.segmentation_nodes import maskSequence, predictionFromSequence
+
+        masks = maskSequence(masks)
+        bundle = predictionFromSequence(masks, withMasks=False).bundle
+        return reportTask(masks, self._thresholds(model or bundle.name, required=model is not None), gestationalAge)
 
     def _thresholds(self, model: str, required: bool) -> Any:
         card = self._card(model, required)

@@ -66,7 +66,7 @@ def area_chart(table: FrameTable, beats: Beats | None = None) -> Figure:
     rows = max(1, -(-len(shown) // columns))
     figure = Figure(figsize=(8.6, 1.75 * rows + 0.35), layout="constrained")
     grid = np.atleast_1d(figure.subplots(rows, columns, sharex=True, squeeze=False)).ravel()
-    x, label = _time_axis(table)
+    x, label = table.time_axis
     for axes, structure in zip(grid, shown, strict=False):
         area = table.areas[structure]
         color = readable_color(structure)
@@ -96,7 +96,7 @@ def confidence_chart(table: FrameTable) -> Figure:
 
     figure = Figure(figsize=(8.6, 1.15), layout="constrained")
     axes = figure.subplots()
-    x, label = _time_axis(table)
+    x, label = table.time_axis
     axes.fill_between(x, table.confidence, color="#4477aa", alpha=0.35, lw=0, step="mid")
     axes.step(x, table.confidence, color="#4477aa", lw=1.2, where="mid")
     if len(x) > 1:
@@ -152,12 +152,6 @@ def _plain_axes(axes: Axes, grid: str) -> None:
     axes.yaxis.label.set(color=_INK, fontsize=9)
     axes.grid(axis=grid, color=_INK, alpha=0.12, lw=0.8)  # type: ignore[arg-type]
     axes.set_axisbelow(True)
-
-
-def _time_axis(table: FrameTable) -> tuple[np.ndarray, str]:
-    if np.isnan(table.seconds).any():
-        return table.frames, "frame (times unknown)"
-    return table.seconds, "time (s)"
 
 
 def _chart_title(structure: Structure) -> str:

@@ -30,7 +30,7 @@ _AUTHORS = {"model": "drawn by the model", "clicks": "corrected by clicks", "han
 
 
 @dataclass(frozen=True)
-class Review:
+class MaskHistory:
     """What people did to a model's masks.
 
     drawn_by  (T,) who drew each frame: "model", "clicks", "hand", or "" for nobody
@@ -126,7 +126,7 @@ def report_content(
     gestational_age: float | None = None,
     spine: tuple[float, float] | None = None,
     spine_frame: int | None = None,
-    review: Review | None = None,
+    history: MaskHistory | None = None,
     animated: bool = True,
     when: datetime | None = None,
 ) -> ReportContent:
@@ -147,7 +147,7 @@ def report_content(
     return ReportContent(
         title=Path(input_name).name or (cine.origin.path.name if cine.origin.path else "generated clip"),
         when=(when or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M UTC"),
-        facts=_facts(cine, prediction, gestational_age, review or Review()),
+        facts=_facts(cine, prediction, gestational_age, history or MaskHistory()),
         notes=tuple(dict.fromkeys((*cine.notes, *prediction.notes))),
         bundle=prediction.bundle,
         view=prediction.view,
@@ -195,7 +195,7 @@ def _significant(value: float | None) -> str:
 
 
 def _facts(
-    cine: Cine, prediction: Prediction, gestational_age: float | None, review: Review
+    cine: Cine, prediction: Prediction, gestational_age: float | None, history: MaskHistory
 ) -> tuple[tuple[str, str], ...]:
     height, width = cine.image_shape
     done = int(prediction.done.sum())
@@ -207,7 +207,7 @@ def _facts(
     facts = [
         ("Frames", f"{len(cine)}{seconds}" if len(cine) > 1 else "1 (still image)"),
         ("Segmented", "all frames" if done == len(cine) else f"{done} of {len(cine)} frames"),
-        ("Masks", review.text),
+        ("Masks", history.text),
         ("Frame rate", f"{rate:.1f} Hz ({cine.timing})" if rate else ("—" if len(cine) == 1 else cine.timing)),
         ("Image", f"{width} × {height} pixels, {'colour' if cine.is_color else 'grey'}"),
         ("Calibration", f"{spacing} ({cine.calibration})"),

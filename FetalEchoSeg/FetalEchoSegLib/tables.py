@@ -50,6 +50,13 @@ class FrameTable:
     unit: str
     model: str
 
+    @property
+    def time_axis(self) -> tuple[np.ndarray, str]:
+        """(T,) seconds, or frame numbers where times are unknown, and what an axis calls them."""
+        if np.isnan(self.seconds).any():
+            return self.frames, "frame (times unknown)"
+        return self.seconds, "time (s)"
+
     def to_csv(self, path: Path | str) -> None:
         """Write UTF-8 CSV; unknown values are empty cells. Raises UnwritableOutput."""
         unit = "mm2" if self.unit == "mm²" else "px"

@@ -20,7 +20,7 @@ from FetalEchoSegLib.conditions import ConditionThreshold
 from FetalEchoSegLib.errors import InvalidRequest, MissingDependency, UnwritableOutput
 from FetalEchoSegLib.measurements import Measurement
 from FetalEchoSegLib.prediction import BundleIdentity, Prediction
-from FetalEchoSegLib.report_content import Review, range_text, report_content
+from FetalEchoSegLib.report_content import MaskHistory, range_text, report_content
 from FetalEchoSegLib.report_pdf import render_pdf
 from PIL import Image
 
@@ -362,11 +362,11 @@ def test_a_title_of_any_length_and_signs_nobody_can_print_still_make_a_pdf():
 
 
 def test_the_report_says_who_drew_the_masks():
-    review = Review(["model"] * 3 + ["hand"] + ["clicks"] * 2, [1])
-    content = make_content(review=review)
+    history = MaskHistory(["model"] * 3 + ["hand"] + ["clicks"] * 2, [1])
+    content = make_content(history=history)
     expected = "3 frames drawn by the model, 2 frames corrected by clicks, 1 frame corrected by hand; 1 frame accepted"
     assert ("Masks", expected) in content.facts
-    assert Review().text == ""
+    assert MaskHistory().text == ""
     assert "Masks" not in dict(make_content().facts)
 
 

@@ -11,12 +11,16 @@ import vtk
 
 from ..anatomy import RESEARCH_ONLY
 from ..tables import ConditionTable, FrameTable, MeasurementTable, area_name
+from .result_nodes import resultNode
 
 Cell = str | int | float | bool | None
 
 
-def addConditionTableToScene(table: ConditionTable, name: str) -> Any:
-    """Table node with one row for each condition; a probability is missing where the view cannot show it."""
+def addConditionTableToScene(table: ConditionTable, name: str, masks: Any = None) -> Any:
+    """Table node with one row for each condition; a probability is missing where the view cannot show it.
+
+    masks  mask sequence that keeps the table, so that the next one replaces its content; None for a new node
+    """
     headers = ["Condition", "Probability", "Verdict", "Threshold", "Abstain from", "Abstain below", "Name"]
     rows = [
         [
@@ -30,23 +34,29 @@ def addConditionTableToScene(table: ConditionTable, name: str) -> Any:
         ]
         for row in table.rows
     ]
-    node = addTableToScene(name, headers, rows)
+    node = _filled("Conditions", name, headers, rows, masks)
     node.SetDescription(f"{RESEARCH_ONLY} {table.model}")
     return node
 
 
-def addFrameTableToScene(table: FrameTable, name: str) -> Any:
-    """Table node with one row for each frame: number, time, confidence, areas of the structures."""
+def addFrameTableToScene(table: FrameTable, name: str, masks: Any = None) -> Any:
+    """Table node with one row for each frame: number, time, confidence, areas of the structures.
+
+    masks  as for ``addConditionTableToScene``
+    """
     headers = ["Frame", "Time (s)", "Confidence", *(f"{area_name(s)} ({table.unit})" for s in table.areas)]
     columns = [table.frames, table.seconds, table.confidence, *table.areas.values()]
     rows = [[int(frame), *(float(value) for value in values)] for frame, *values in zip(*columns, strict=True)]
-    node = addTableToScene(name, headers, rows)
+    node = _filled("Frames", name, headers, rows, masks)
     node.SetDescription(table.model)
     return node
 
 
-def addMeasurementTableToScene(table: MeasurementTable, name: str) -> Any:
-    """Table node with one row for each measure; a value is missing where the result says why."""
+def addMeasurementTableToScene(table: MeasurementTable, name: str, masks: Any = None) -> Any:
+    """Table node with one row for each measure; a value is missing where the result says why.
+
+    masks  as for ``addConditionTableToScene``
+    """
     headers = ["Measure", "Value", "Unit", "Error", "Normal from", "Normal to", "z", "Frame", "Result", "Reference"]
     rows = [
         [
@@ -63,8 +73,16 @@ def addMeasurementTableToScene(table: MeasurementTable, name: str) -> Any:
         ]
         for row in table.rows
     ]
-    node = addTableToScene(name, headers, rows)
+    node = _filled("Measurements", name, headers, rows, masks)
     node.SetDescription(f"{RESEARCH_ONLY} {table.model}")
+    return node
+
+
+def _filled(role: str, name: str, headers: Sequence[str], rows: Sequence[Sequence[Cell]], masks: Any) -> Any:
+    if masks is None:
+        return addTableToScene(name, headers, rows)
+    node = resultNode(masks, role, "vtkMRMLTableNode", name)
+    fillTable(node, headers, rows)
     return node
 
 
