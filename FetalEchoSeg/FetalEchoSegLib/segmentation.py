@@ -87,7 +87,7 @@ class Segmenter:
         seconds_per_batch  batches begin with one frame and grow as long as they take less than this; None for
                            batches of ``batch_size``
         """
-        chosen = _frame_numbers(cine, frames)
+        chosen = frame_numbers(cine, frames)
         if view is None and cine.view is None and self.bundle.card.architecture.n_views == 0:
             raise InvalidRequest(
                 f"The model {self.bundle.name} cannot tell the view: choose one of {', '.join(v.short for v in View)}."
@@ -178,7 +178,7 @@ def held(lock: threading.Lock, cancelled: IsCancelled | None) -> Iterator[None]:
         lock.release()
 
 
-def _frame_numbers(cine: Cine, frames: Sequence[int] | None) -> list[int]:
+def frame_numbers(cine: Cine, frames: Sequence[int] | None) -> list[int]:
     """The frames asked for, in order; raises InvalidRequest when there is none, or one outside the clip."""
     wanted = range(len(cine)) if frames is None else frames
     # A range is judged by its ends: after a slip of the finger it can be too long to write out.

@@ -54,12 +54,12 @@ class Placement:
 def placePrediction(prediction: Prediction, browser: Any, masks: Any = None, overwriteEdits: bool = False) -> Placement:
     """Put ``prediction`` into ``masks``, or into a new segmentation where the two do not go together.
 
-    masks           mask sequence of the browser's clip; None, or one that was deleted, for a new one
+    masks           mask sequence of the browser's clip; None, or one that was removed, for a new one
     overwriteEdits  whether frames that hold the user's work may be replaced, too
     Raises InvalidRequest when the clip has another number of frames or another size.
     """
     done = np.flatnonzero(prediction.done).tolist()
-    if masks is None or masks.GetScene() is None:
+    if masks is None or masks.GetScene() is None or not browser.IsSynchronizedSequenceNode(masks):
         masks = addPredictionToScene(prediction, browser.GetMasterSequenceNode(), browser)
         return Placement(masks, True, tuple(done))
     kept = [] if overwriteEdits else sorted(set(protectedFrames(masks)) & set(done))
