@@ -37,8 +37,11 @@ def start() -> Any:
     def makeApplication(booted: Any) -> Any:
         _removeLeakedNames()
         leaks.recordObservers()
+        from PySide6 import QtCore
+
         from .application import qSlicerApplication
 
+        QtCore.qInstallMessageHandler(_onQtMessage)
         return qSlicerApplication(booted)
 
     slicer = startHeadlessSlicer(makeApplication)
@@ -65,6 +68,16 @@ def start() -> Any:
     application.startupCompleted.emit()
     application.processEvents()
     return application
+
+
+def _onQtMessage(kind: Any, _context: Any, text: str) -> None:
+    """Qt only prints that a thread other than the main one has touched it, and crashes later."""
+    if any(words in text for words in ("another thread", "different thread", "outside of main thread")):
+        from .pythonqt import slot_errors
+
+        slot_errors.append(f"Qt: {text}")
+    if "propagateSizeHints" not in text:  # the offscreen platform says it of every window
+        sys.stderr.write(f"Qt: {text}\n")
 
 
 def _removeLeakedNames() -> None:

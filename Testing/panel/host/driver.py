@@ -338,11 +338,15 @@ def _move(view: Any, place: tuple[int, int], held: Any = None, keys: Any = None)
 
 
 def drop_files(widget: Any, paths: Iterable[Any]) -> bool:
-    """Drag files over a widget and drop them; whether the widget took them."""
+    """Drag files over a widget and drop them; whether it, or a parent of it, took them."""
     from PySide6 import QtCore, QtGui, QtWidgets
     from PySide6.QtCore import Qt
 
     widget = _ready(widget)
+    while not widget.acceptDrops:
+        if widget.isWindow():
+            return False
+        widget = widget.parentWidget()
     data = QtCore.QMimeData()
     data.setUrls([QtCore.QUrl.fromLocalFile(str(path)) for path in paths])
     point = QtCore.QPoint(widget.width // 2, widget.height // 2)

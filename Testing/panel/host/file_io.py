@@ -14,7 +14,6 @@ from .pythonqt import PySignal, cpp_class
 _STORED = {
     "SegmentationFile": ("vtkMRMLSegmentationNode", "vtkMRMLSegmentationStorageNode"),
     "TableFile": ("vtkMRMLTableNode", "vtkMRMLTableStorageNode"),
-    "TextFile": ("vtkMRMLTextNode", "vtkMRMLTextStorageNode"),
     "TransformFile": ("vtkMRMLTransformNode", "vtkMRMLTransformStorageNode"),
     "MarkupsFile": ("vtkMRMLMarkupsFiducialNode", "vtkMRMLMarkupsJsonStorageNode"),
 }
@@ -31,7 +30,6 @@ _SUFFIXES = {
     ".mha": "VolumeFile",
     ".csv": "TableFile",
     ".tsv": "TableFile",
-    ".txt": "TextFile",
     ".h5": "TransformFile",
 }
 
