@@ -10,15 +10,17 @@ import errno
 import hashlib
 import json
 import logging
+import re
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
-from .bundle_card import CARD_FILE, WEIGHTS_FILE, Card, read_card
-from .bundle_folders import bundle_folders, place_bundle, user_bundle_folder
-from .bundle_install import Cancelling, Progress, install_into
+from .bundle_card import CARD_FILE, NAME_PATTERN, WEIGHTS_FILE, Card, OtherKindOfModel, read_card
+from .bundle_folders import bundle_folders, place_bundle
+from .bundle_install import Cancelling, Progress
+from .bundle_staging import stage_bundle
 from .errors import UnusableBundle
 from .prediction import BundleIdentity
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from .networks.echocare import EchoCare
     from .networks.lean import LeanEchoCare
+    from .promptable.bundle import PromptableBundle, PromptableCard
 
 __all__ = [
     "DEFAULT_BUNDLE",
@@ -43,6 +46,7 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_BUNDLE = "demo-tiny"
 _MAX_HEADER_BYTES = 100 << 20
+WrittenCard = TypeVar("WrittenCard", "Card", "PromptableCard")
 # Weights whose hash was right once in this process, by file identity: 700 MB take half a second to hash.
 _verified: set[tuple[str, int, int, str]] = set()
 
@@ -88,26 +92,9 @@ class Bundle:
 
     def verify(self) -> None:
         """Check the weights against the card's SHA-256 and the network's parameters; raises UnusableBundle."""
-        identity = _file_identity(self.weights_path)
-        key = (*identity, self.card.sha256)
-        if key in _verified:
-            return
-        shapes = _tensor_shapes(self.weights_path)
-        found = sha256_of(self.weights_path)
-        if found != self.card.sha256:
-            raise UnusableBundle(
-                f"The weights of model {self.name} do not match their card ({self.weights_path} has SHA-256 "
-                f"{found[:12]}…, the card says {self.card.sha256[:12] or 'nothing'}…): install the model again."
-            )
-        from .networks.parameters import misfits
+        from .networks.parameters import parameter_shapes
 
-        problems = misfits(shapes, self.card.architecture.config)
-        if problems:
-            raise UnusableBundle(
-                f"The weights of model {self.name} do not fit the architecture in its card ({problems[0]}"
-                f"{f' and {len(problems) - 1} more' if len(problems) > 1 else ''}): install the model again."
-            )
-        _verified.add(key)
+        verify_weights(self.weights_path, self.name, self.card.sha256, parameter_shapes(self.card.architecture.config))
 
     def state(self) -> dict[str, torch.Tensor]:
         """The parameters, memory-mapped from the file after ``verify``; in the precision they are stored in."""
@@ -140,8 +127,11 @@ def load_bundle(path: Path | str, verify: bool = True) -> Bundle:
     return bundle
 
 
-def list_bundles(folders: Iterable[Path] | None = None) -> list[Bundle]:
-    """Bundles in ``folders`` (the user's and the shipped ones if None), unverified; unusable ones are logged."""
+def list_bundles(folders: Iterable[Path] | None = None, problems: list[UnusableBundle] | None = None) -> list[Bundle]:
+    """Bundles in ``folders`` (the user's and the shipped ones if None), unverified.
+
+    problems  gets what is wrong with each unusable one, which is logged if None
+    """
     found: dict[str, Bundle] = {}
     for folder in bundle_folders() if folders is None else folders:
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
@@ -149,8 +139,13 @@ def list_bundles(folders: Iterable[Path] | None = None) -> list[Bundle]:
                 continue
             try:
                 bundle = load_bundle(path, verify=False)
+            except OtherKindOfModel:
+                continue
             except UnusableBundle as error:
-                logger.warning("%s", error)
+                if problems is None:
+                    logger.warning("%s", error)
+                else:
+                    problems.append(error)
                 continue
             found.setdefault(bundle.name, bundle)
     return list(found.values())
@@ -169,6 +164,9 @@ def find_bundle(name_or_path: str | Path, folders: Iterable[Path] | None = None)
         return load_bundle(path, verify=False)  # says what the folder lacks
     if path.is_file():
         raise UnusableBundle(f"{path} is a file: give the folder of a bundle, or install this one if it is a .zip.")
+    for folder in bundle_folders() if folders is None else folders:
+        if re.match(NAME_PATTERN, str(name_or_path)) and (folder / path / CARD_FILE).is_file():
+            return load_bundle(folder / path, verify=False)  # says what is wrong with it
     known = ", ".join(bundle.name for bundle in bundles)
     choice = f"choose one of {known}, or give a bundle's folder" if known else "install one or give a bundle's folder"
     raise UnusableBundle(f"There is no model '{name_or_path}': {choice}.")
@@ -180,27 +178,26 @@ def install_bundle(
     progress: Progress | None = None,
     cancelled: Cancelling | None = None,
     folder: Path | None = None,
-) -> Bundle:
-    """Install a bundle from a folder, a .zip file or the https address of one, and return it.
+) -> Bundle | PromptableBundle:
+    """Install a bundle of either kind from a folder, a .zip file or the https address of one, and return it.
 
     sha256    expected hash of the .zip file (of the weights for a folder)
     progress  called with (bytes done, bytes in all; 0 if unknown)
     folder    where to, the user's model folder if None
     An earlier bundle of the same name is replaced once the new one is whole and verified. Raises UnusableBundle,
-    UnwritableOutput, Cancelled.
+    UnwritableOutput, Cancelled. To ask something in between, see ``bundle_staging``.
     """
-    target = user_bundle_folder() if folder is None else folder
-    with install_into(target, source, sha256, progress, cancelled) as unpacked:
-        try:
-            bundle = load_bundle(unpacked, verify=True)
-        except UnusableBundle as error:
-            # The temporary name means nothing to the user.
-            raise UnusableBundle(str(error).replace(str(unpacked), str(source))) from error
-        final = target / bundle.name
-        with place_bundle(final) as temporary:
-            for path in unpacked.iterdir():
-                path.replace(temporary / path.name)
-    return load_bundle(final, verify=False)
+    return stage_bundle(source, sha256, progress, cancelled, folder).install()
+
+
+def load_any_kind(folder: Path) -> Bundle | PromptableBundle:
+    """The verified bundle in a folder, whether it segments or answers clicks; raises UnusableBundle."""
+    try:
+        return load_bundle(folder)
+    except OtherKindOfModel:
+        from .promptable.bundle import load_promptable
+
+        return load_promptable(folder)
 
 
 def save_bundle(
@@ -215,19 +212,31 @@ def save_bundle(
     storage  "fp16" halves the file; networks are built in the precision asked for in any case
     Raises UnwritableOutput, and ValueError when the parameters do not fit the card's architecture.
     """
+    from .networks.parameters import parameter_shapes
+
+    return Bundle(Path(folder), write_model(folder, card, state, parameter_shapes(card.architecture.config), storage))
+
+
+def write_model(
+    folder: Path | str,
+    card: WrittenCard,
+    state: Mapping[str, torch.Tensor],
+    shapes: Mapping[str, tuple[int, ...]],
+    storage: Literal["fp32", "fp16"] = "fp32",
+) -> WrittenCard:
+    """Write weights of these names and shapes and a card of any kind; see ``save_bundle``. Returns the card written."""
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    from .networks.parameters import misfits, parameter_shapes
+    from .networks.parameters import shape_misfits
 
-    config = card.architecture.config
-    problems = misfits({name: tuple(tensor.shape) for name, tensor in state.items()}, config)
+    problems = shape_misfits({name: tuple(tensor.shape) for name, tensor in state.items()}, shapes)
     if problems:
         raise ValueError(f"the parameters do not fit the card: {'; '.join(problems[:3])}")
     dtype = {"fp32": torch.float32, "fp16": torch.float16}[storage]
     tensors = {}
-    for name in parameter_shapes(config):
+    for name in shapes:
         tensor = state[name].detach().cpu()
         tensors[name] = (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous().clone()
         if tensor.is_floating_point() and not bool(torch.isfinite(tensors[name]).all()):
@@ -240,7 +249,34 @@ def save_bundle(
             raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from error
         finished = card.model_copy(update={"sha256": sha256_of(temporary / WEIGHTS_FILE)})
         (temporary / CARD_FILE).write_text(finished.to_yaml(), encoding="utf-8")
-    return Bundle(Path(folder), finished)
+    return finished
+
+
+def verify_weights(path: Path, name: str, sha256: str, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Check a model's weights against its card's SHA-256 and its network's parameters; raises UnusableBundle.
+
+    name  of the model, for messages
+    Once right, a file is not read again in this process until it changes.
+    """
+    key = (*_file_identity(path), sha256)
+    if key in _verified:
+        return
+    found_shapes = _tensor_shapes(path)
+    found = sha256_of(path)
+    if found != sha256:
+        raise UnusableBundle(
+            f"The weights of model {name} do not match their card ({path} has SHA-256 "
+            f"{found[:12]}…, the card says {sha256[:12] or 'nothing'}…): install the model again."
+        )
+    from .networks.parameters import shape_misfits
+
+    problems = shape_misfits(found_shapes, shapes)
+    if problems:
+        raise UnusableBundle(
+            f"The weights of model {name} do not fit the architecture in its card ({problems[0]}"
+            f"{f' and {len(problems) - 1} more' if len(problems) > 1 else ''}): install the model again."
+        )
+    _verified.add(key)
 
 
 def sha256_of(path: Path) -> str:

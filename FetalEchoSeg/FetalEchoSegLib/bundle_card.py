@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -12,19 +13,28 @@ from .anatomy import Condition, Structure, View
 from .conditions import UNCALIBRATED, ConditionThreshold
 from .errors import UnusableBundle
 from .networks.configuration import ARCHITECTURE, EchoCareConfig
+from .promptable.configuration import ARCHITECTURE as PROMPTABLE
 
 FORMAT_VERSION = 1
 CARD_FILE = "bundle.yaml"
 WEIGHTS_FILE = "model.safetensors"
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"  # also the name of a folder
+VERSION_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9.+_-]{0,31}$"
 _MAX_CARD_BYTES = 1 << 20
+AnyCard = TypeVar("AnyCard", bound=BaseModel)
 
 
-class _Strict(BaseModel):
+class OtherKindOfModel(UnusableBundle):
+    """A sound bundle for another task: one that answers clicks where one that segments was asked for, or vice versa."""
+
+
+class StrictModel(BaseModel):
+    """Part of a card: unknown fields are refused, nothing changes afterwards."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Architecture(_Strict):
+class Architecture(StrictModel):
     """Which network the weights belong to, and its sizes."""
 
     name: str
@@ -53,7 +63,7 @@ class Architecture(_Strict):
         return cls(name=ARCHITECTURE, arguments=config.to_dict())
 
 
-class Preprocessing(_Strict):
+class Preprocessing(StrictModel):
     """What happens to a frame before the network sees it (see ``preprocessing.network_input``)."""
 
     color: Literal["gray"] = "gray"
@@ -64,7 +74,7 @@ class Preprocessing(_Strict):
     normalization: Literal["divide by 255"] = "divide by 255"
 
 
-class ConditionEntry(_Strict):
+class ConditionEntry(StrictModel):
     """Threshold and abstain band of one condition, in probability."""
 
     name: str
@@ -73,7 +83,7 @@ class ConditionEntry(_Strict):
     high: float
 
 
-class Card(_Strict):
+class Card(StrictModel):
     """A bundle's card.
 
     conditions   one entry per condition, in the order of ``anatomy.Condition``
@@ -88,7 +98,7 @@ class Card(_Strict):
 
     format_version: int = FORMAT_VERSION
     name: str = Field(pattern=NAME_PATTERN)
-    version: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+_-]{0,31}$")
+    version: str = Field(pattern=VERSION_PATTERN)
     description: str = ""
     architecture: Architecture
     preprocessing: Preprocessing
@@ -163,6 +173,16 @@ def condition_entries(thresholds: list[ConditionThreshold]) -> list[ConditionEnt
 
 def read_card(folder: Path) -> Card:
     """The card in a bundle's folder; raises UnusableBundle in one sentence."""
+    table = read_card_table(folder)
+    if architecture_name(table) == PROMPTABLE:
+        raise OtherKindOfModel(
+            f"The model in {folder} answers clicks and does not segment by itself: choose a segmentation model here."
+        )
+    return validated_card(Card, table, folder)
+
+
+def read_card_table(folder: Path) -> dict[str, Any]:
+    """The table in a bundle's card, of our format version and not checked further; raises UnusableBundle."""
     path = folder / CARD_FILE
     try:
         if path.stat().st_size > _MAX_CARD_BYTES:
@@ -178,8 +198,21 @@ def read_card(folder: Path) -> Card:
         raise UnusableBundle(
             f"{path} has {found}, but this FetalEcho reads version {FORMAT_VERSION}: update FetalEcho or the bundle."
         )
+    assert isinstance(table, dict)  # it has a format version
+    return table
+
+
+def architecture_name(table: Mapping[str, Any]) -> str:
+    """Which architecture a card's table names, "" if none."""
+    architecture = table.get("architecture")
+    return str(architecture.get("name", "")) if isinstance(architecture, dict) else ""
+
+
+def validated_card(kind: type[AnyCard], table: dict[str, Any], folder: Path) -> AnyCard:
+    """The card of one kind from its table; raises UnusableBundle in one sentence."""
+    path = folder / CARD_FILE
     try:
-        return Card.model_validate(table)
+        return kind.model_validate(table)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])

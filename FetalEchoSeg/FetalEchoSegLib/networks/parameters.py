@@ -21,8 +21,13 @@ def parameter_shapes(config: EchoCareConfig) -> dict[str, Shape]:
 
 def misfits(found: Mapping[str, Shape], config: EchoCareConfig) -> list[str]:
     """What keeps tensors of these names and shapes from filling the network: one phrase each, [] if they fill it."""
+    return shape_misfits(found, parameter_shapes(config))
+
+
+def shape_misfits(found: Mapping[str, Shape], wanted: Mapping[str, Shape]) -> list[str]:
+    """The same for any network's parameters."""
     problems = []
-    for name, shape in _parameters(config):
+    for name, shape in wanted.items():
         if name not in found:
             problems.append(f"{name} is missing")
         elif tuple(found[name]) != shape:

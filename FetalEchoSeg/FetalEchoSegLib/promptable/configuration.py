@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Final
 
-ARCHITECTURE = "sam-med2d"
+ARCHITECTURE: Final = "sam-med2d"
 
 # RGB, 0 to 255: ImageNet's, as in segment-anything and in SAM-Med2D.
 PIXEL_MEAN = (123.675, 116.28, 103.53)
