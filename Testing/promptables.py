@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -76,3 +77,14 @@ def reference_prompts(height: int, width: int, mask_size: int):
         "mask": (Prompts(mask=mask), True),
         "point, single": (Prompts((first,)), False),
     }
+
+
+def random_promptable(folder: Path, seed: int = 0, **changes: object):
+    """A small bundle that answers clicks, with random weights."""
+    from FetalEchoSegLib.promptable.bundle import PromptableCard, save_promptable
+    from FetalEchoSegLib.promptable.configuration import PromptableConfig
+    from FetalEchoSegLib.promptable.parameters import parameter_shapes
+
+    config = PromptableConfig(**(SMALL | {"adapters": False} | changes))
+    card = PromptableCard.new("test-clicks", "1", config, "area", "Apache-2.0", notice="Random weights for a test.")
+    return save_promptable(folder, card, seeded_state(parameter_shapes(config), seed))

@@ -19,9 +19,11 @@ from . import __version__
 from .anatomy import Condition, View
 from .errors import FetalEchoError, InvalidRequest
 from .output_files import reason
+from .promptable.configuration import ARCHITECTURE as PROMPTABLE
 
 if TYPE_CHECKING:
     from .bundle import Bundle
+    from .promptable.bundle import PromptableBundle
 
 AUTO = "auto"
 
@@ -176,7 +178,7 @@ def _add_models(commands: argparse._SubParsersAction) -> None:
         "--import-checkpoint",
         type=_path,
         metavar="FILE",
-        help="FETUS baseline best.pth or echocare_encoder.pth; becomes the bundle --name",
+        help="best.pth, echocare_encoder.pth, sam-med2d_b.pth or sam_vit_b; becomes the bundle --name",
     )
     parser.add_argument("--name", help="with --import-checkpoint: name of the new bundle (default: the file's)")
 
@@ -298,23 +300,45 @@ def _models(options: argparse.Namespace) -> None:
     if options.name and not options.import_checkpoint:
         raise InvalidRequest("--name is the name of a checkpoint to --import-checkpoint: give both or neither.")
     if options.show:
-        _say(str(bundle.find_bundle(options.show)))
+        _say(str(_find_model(options.show)))
     elif options.verify:
-        bundle.find_bundle(options.verify).verify()
+        _find_model(options.verify).verify()
         _say(f"{options.verify}: weights match their SHA-256")
     elif options.install:
         installed = bundle.install_bundle(options.install, sha256=options.sha256, progress=_bar("bytes"))
         _say(f"Installed {_listed(installed)}")
     elif options.import_checkpoint:
-        from .networks.checkpoints import import_checkpoint
+        from .networks.checkpoints import import_checkpoint, read_checkpoint
+        from .promptable.checkpoints import import_promptable, is_promptable
 
-        _say(f"Imported {_listed(import_checkpoint(options.import_checkpoint, name=options.name))}")
+        path, name = options.import_checkpoint, options.name
+        found = import_promptable(path, name) if is_promptable(read_checkpoint(path)) else import_checkpoint(path, name)
+        _say(f"Imported {_listed(found)}")
     else:
-        _say("\n".join(map(_listed, bundle.list_bundles())) or "No model is installed; install one with --install.")
+        from .promptable.bundle import list_promptables
+
+        models: list[Bundle | PromptableBundle] = [*bundle.list_bundles(), *list_promptables()]
+        _say("\n".join(map(_listed, models)) or "No model is installed; install one with --install.")
 
 
-def _listed(bundle: Bundle) -> str:
-    return f"{bundle.name:20} {bundle.version:8} {bundle.path}" + (f"\n{'':20} {bundle.notice}" * bool(bundle.notice))
+def _find_model(name: str) -> Bundle | PromptableBundle:
+    """A model of either kind by name or folder."""
+    from .bundle import find_bundle
+    from .bundle_card import CARD_FILE, OtherKindOfModel
+    from .promptable.bundle import list_promptables, load_promptable
+
+    if (Path(name) / CARD_FILE).is_file():
+        try:
+            return find_bundle(name)
+        except OtherKindOfModel:
+            return load_promptable(name, verify=False)
+    return next((model for model in list_promptables() if model.name == name), None) or find_bundle(name)
+
+
+def _listed(bundle: Bundle | PromptableBundle) -> str:
+    kind = " (answers clicks)" if bundle.card.architecture.name == PROMPTABLE else ""
+    notice = f"\n{'':20} {bundle.notice}" * bool(bundle.notice)
+    return f"{bundle.name:20} {bundle.version:8} {bundle.path}{kind}{notice}"
 
 
 def _demo(options: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..bundle import Bundle
     from .echocare import EchoCare
 
+CheckpointKind = Literal["auto", "encoder", "network"]
 REQUIRED_SHARE = 0.9
 _LISTED = 6  # names listed in an error before "and N more"
 
@@ -72,13 +73,19 @@ class Match:
 
 
 def import_checkpoint(
-    path: Path | str, name: str | None = None, folder: Path | None = None, config: EchoCareConfig | None = None
+    path: Path | str,
+    name: str | None = None,
+    folder: Path | None = None,
+    config: EchoCareConfig | None = None,
+    kind: CheckpointKind = "auto",
 ) -> Bundle:
     """Import a FETUS baseline ``best.pth`` or an ``echocare_encoder.pth`` into a bundle and return it.
 
     name    of the bundle; the file's own name if None
     folder  where bundles go, the user's model folder if None
     config  sizes, those of the public models if None
+    kind    "encoder" or "network" when the file is known to be that; "auto" tells by the names of its tensors
+    Raises UnusableBundle, listing what did not fit, InvalidRequest, UnwritableOutput.
     A bundle made of an encoder alone is a start for training; its notice says that it does not segment yet.
     """
     from ..bundle import save_bundle
@@ -89,7 +96,7 @@ def import_checkpoint(
         raise InvalidRequest(f"A model cannot be called '{name}': use at most 64 letters, digits, dots, - and _.")
     tensors = read_checkpoint(path)
     config = config or EchoCareConfig.full(n_views=0)
-    if _is_encoder(tensors):
+    if kind == "encoder" or (kind == "auto" and _is_encoder(tensors)):
         match = match_encoder(tensors, config)
         match.require(path, "an EchoCare encoder")
         source, notice = (
@@ -101,7 +108,7 @@ def import_checkpoint(
         match.require(path, "a checkpoint of the official FETUS 2026 EchoCare baseline")
         source, notice = "FETUS 2026 baseline checkpoint", ""
     card = Card.new(
-        name=name or _bundle_name(path),
+        name=name or bundle_name(path),
         version="1",
         config=config,
         licence="unknown: the licence of the imported file holds; do not pass it on",
@@ -152,7 +159,7 @@ def read_checkpoint(path: Path | str) -> dict[str, torch.Tensor]:
 
 def match_network(tensors: Mapping[str, torch.Tensor], config: EchoCareConfig) -> Match:
     """Count the tensors of a whole network, as the official baseline saves it."""
-    return _match(dict(tensors), parameter_shapes(config))
+    return match_tensors(tensors, parameter_shapes(config))
 
 
 def match_encoder(tensors: Mapping[str, torch.Tensor], config: EchoCareConfig) -> Match:
@@ -168,10 +175,11 @@ def match_encoder(tensors: Mapping[str, torch.Tensor], config: EchoCareConfig) -
         if config.lora_rank and ".attn.qkv.qkv." not in name:
             name = name.replace(".attn.qkv.", ".attn.qkv.qkv.")
         renamed[name] = tensor
-    return _match(renamed, wanted)
+    return match_tensors(renamed, wanted)
 
 
-def _match(tensors: dict[str, torch.Tensor], wanted: Mapping[str, tuple[int, ...]]) -> Match:
+def match_tensors(tensors: Mapping[str, torch.Tensor], wanted: Mapping[str, tuple[int, ...]]) -> Match:
+    """Count tensors against the names and shapes of a network."""
     matched, missing, misshapen = {}, [], []
     for name, shape in wanted.items():
         tensor = tensors.get(name)
@@ -244,7 +252,8 @@ def _numpy_numbers_allowed() -> AbstractContextManager[Any]:
     return torch.serialization.safe_globals(allowed)
 
 
-def _bundle_name(path: Path) -> str:
+def bundle_name(path: Path) -> str:
+    """A name for the bundle of an imported file: the file's, where a folder can have it."""
     kept = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in path.stem).lstrip("._-")
     return kept[:64] or "imported"
 
