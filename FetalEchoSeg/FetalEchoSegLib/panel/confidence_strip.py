@@ -52,17 +52,23 @@ def rampColor(confidence: float, floor: float) -> tuple[int, int, int]:
     return _RAMP[-1][1]
 
 
-def columnEdges(count: int, left: float, width: float, inset: float) -> list[float]:
-    """The ``count`` + 1 borders of the columns of ``count`` frames.
+def columnMiddles(count: int, left: float, width: float, inset: float) -> list[float]:
+    """Where the middle of a slider's handle is for each of ``count`` frames.
 
     left, width  of the slider
-    inset        half of the slider's handle: the first and last frame have their middle so far from its ends
+    inset        half of its handle
     """
-    if count == 1:
-        return [left, left + width]
-    step = max(width - 2 * inset, 1.0) / (count - 1)
-    edges = [left + inset + (frame - 0.5) * step for frame in range(count + 1)]
-    return [min(max(edge, left), left + width) for edge in edges]
+    step = max(width - 2 * inset, 1.0) / max(count - 1, 1)
+    return [left + inset + frame * step for frame in range(count)]
+
+
+def columnEdges(middles: Sequence[float], left: float, right: float) -> list[float]:
+    """The borders of the columns around ``middles``, one more than these, none beyond ``left`` and ``right``."""
+    if len(middles) < 2:
+        return [left, right]
+    half = (middles[1] - middles[0]) / 2
+    edges = [middles[0] - half, *(middle + half for middle in middles)]
+    return [min(max(edge, left), right) for edge in edges]
 
 
 @dataclass(frozen=True)
@@ -122,6 +128,7 @@ class ConfidenceStrip(qt.QWidget):
         self._floor = 0.5
         self._current = 0
         self._columns: list[Column] = []
+        self._middles: list[float] = []
         self._edges: list[float] = []
         self._key: Any = None
         self._isPressed = False
@@ -162,9 +169,9 @@ class ConfidenceStrip(qt.QWidget):
         return column.frame
 
     def positionOf(self, frame: int) -> int:
-        """Pixels from the left to the middle of a frame's column."""
+        """Pixels from the left to the middle of a frame's column, which is that of the slider's handle there."""
         self._layOut()
-        return round((self._edges[frame] + self._edges[frame + 1]) / 2)
+        return round(self._middles[frame])
 
     def _layOut(self) -> None:
         """Columns under the slider; computed again only when the slider or the frames are others."""
@@ -174,7 +181,8 @@ class ConfidenceStrip(qt.QWidget):
             return
         self._key = key
         handle = self._slider.style().pixelMetric(qt.QStyle.PM_SliderLength, None, self._slider)
-        self._edges = columnEdges(max(len(self._frames), 1), left, self._slider.width, handle / 2)
+        self._middles = columnMiddles(len(self._frames), left, self._slider.width, handle / 2)
+        self._edges = columnEdges(self._middles, left, left + self._slider.width)
         self._columns = columns(self._frames, self._edges)
 
     # mouse
@@ -249,8 +257,10 @@ class ConfidenceStrip(qt.QWidget):
         """A frame around the column, and a foot below it that is seen where columns are narrow."""
         highlight = self.palette.color(qt.QPalette.Highlight)
         middle = self.positionOf(self._current)
-        width = max(round(self._edges[self._current + 1] - self._edges[self._current]), 4)
-        left, top, height = middle - width // 2, _MARK_HEIGHT - 1, _BAND_HEIGHT + 2
+        left, right = (round(edge) for edge in self._edges[self._current : self._current + 2])
+        if right - left < 4:
+            left, right = middle - 2, middle + 2
+        width, top, height = right - left, _MARK_HEIGHT - 1, _BAND_HEIGHT + 2
         for rectangle in (
             qt.QRect(left - 1, top, width + 2, 2),
             qt.QRect(left - 1, top + height - 2, width + 2, 2),

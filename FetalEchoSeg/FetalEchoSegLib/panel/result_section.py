@@ -95,6 +95,8 @@ class ResultSection(Section, VTKObservationMixin):
         state.frameChanged.connect(self._showFrame)
         state.busyChanged.connect(self._showBusy)
         self._reload()
+        if self.panel.parent.isEntered:  # reloaded while it is open: Slicer does not call enter then
+            self._shortcuts.install()
 
     def update(self) -> None:
         """Keep the selected masks among those of the clip."""
@@ -298,20 +300,20 @@ class ResultSection(Section, VTKObservationMixin):
     def _reviewText(self) -> str:
         known, review = self._review, self._review.review
         total, toCheck = int(known.done.sum()), len(review.frames)
+        if total and known.accepted[known.done].all():
+            return _("All {total} frames are accepted.").format(total=total)
         if toCheck == 0:
-            if total and known.accepted[known.done].all():
-                return _("All {total} frames are accepted.").format(total=total)
-            return _("No frame needs a look.")
-        if toCheck == 1:
+            text = _("No frame needs a look.")
+        elif toCheck == 1:
             text = _("1 of {total} frames needs a look.").format(total=total)
         else:
             text = _("{count} of {total} frames need a look.").format(count=toCheck, total=total)
-        if review.is_doubtful:
-            low = int(review.low_confidence.sum())
+        unmarked = review.low_confidence & ~review.needs_look & ~review.settled
+        if review.is_doubtful and unmarked.any():
             text += " " + _(
                 "Confidence is low on {low} frames, and only the lowest are marked: is the view right, and the model"
                 " made for such images?"
-            ).format(low=low)
+            ).format(low=int(review.low_confidence.sum()))
         return text
 
     def _showFrame(self) -> None:
