@@ -176,3 +176,11 @@ def test_a_checkpoint_without_named_tensors_is_refused(tmp_path, content):
 
 def test_an_absent_file_is_named(tmp_path):
     assert_refused(tmp_path / "absent.pth", "There is no checkpoint")
+
+
+def test_a_file_is_taken_for_what_the_user_says(tmp_path, network):
+    torch.save(encoder_state(network), tmp_path / "weights.pth")
+    assert_refused(tmp_path / "weights.pth", "not a checkpoint of the official FETUS", kind="network")
+    path = baseline_file(tmp_path / "best.pth", network.state_dict())
+    bundle = import_checkpoint(path, folder=tmp_path / "models", config=CONFIG, kind="encoder")
+    assert "Only the encoder" in bundle.card.notice
