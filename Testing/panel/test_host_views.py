@@ -32,7 +32,7 @@ def volume():
 def colorAt(view, ijk):
     """(R, G, B) of what is drawn at a voxel."""
     x, y = driver.view_position(view, ijk=ijk)
-    color = view.VTKWidget().picture().pixelColor(x, y)
+    color = view.VTKWidget()._picture().pixelColor(x, y)
     return color.red(), color.green(), color.blue()
 
 
@@ -117,6 +117,16 @@ def test_layouts_show_their_slices_and_plots(volume):
     manager.setLayout(before)
     manager.disconnect("layoutChanged(int)", changes.append)
     assert len(changes) >= 2
+
+
+def test_the_layout_stays_when_the_scene_closes():
+    manager, layouts = slicer.app.layoutManager(), slicer.vtkMRMLLayoutNode
+    before = manager.layout
+    manager.setLayout(layouts.SlicerLayoutOneUpRedSliceView)
+    driver.close_scene()
+    assert manager.layout == layouts.SlicerLayoutOneUpRedSliceView
+    assert [manager.sliceWidget(name).visible for name in ("Red", "Green")] == [True, False]
+    manager.setLayout(before)
 
 
 def test_views_survive_the_closing_of_the_scene(volume):

@@ -13,7 +13,7 @@ import slicer
 from FetalEchoSegLib.scene import standins
 from PySide6 import QtCore, QtWidgets
 
-from .mrml_widgets import qMRMLWidget
+from .mrml_widgets import SceneWidget
 from .pythonqt import PySignal, cpp_class, record_error
 
 
@@ -152,7 +152,7 @@ class qSlicerScriptedLoadableModule(QtCore.QObject):
 
 
 @cpp_class
-class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
+class qSlicerScriptedLoadableModuleWidget(SceneWidget):
     """The frame of a panel. An exception in setup, enter or exit is printed by Slicer; here it fails the test."""
 
     def __init__(self, module: qSlicerScriptedLoadableModule) -> None:

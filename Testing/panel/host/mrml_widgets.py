@@ -45,21 +45,25 @@ def stored(kind: Any, name: str, default: Any, changed: Callable[[Any], None] | 
     return Property(kind, get, put)
 
 
-@register
-class qMRMLWidget(QtWidgets.QWidget):
+class SceneWidget(QtWidgets.QWidget):
+    """What qMRMLWidget and qSlicerWidget share."""
+
     mrmlSceneChanged = PySignal("mrmlSceneChanged(vtkMRMLScene*)")
 
     def __init__(self, parent: Any = None, *flags: Any) -> None:
         super().__init__(parent)
         self._scene: Any = None
 
-    def mrmlScene(self) -> Any:
-        return self._scene
-
     def setMRMLScene(self, scene: Any) -> None:
         if scene is not self._scene:
             self._scene = scene
             self.mrmlSceneChanged.emit(scene)
+
+
+@register
+class qMRMLWidget(SceneWidget):
+    def mrmlScene(self) -> Any:
+        return self._scene
 
 
 @register
@@ -289,9 +293,6 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     def _setNodeTypes(self, types: Any) -> None:
         self._types = [types] if isinstance(types, str) else list(types)
         self._fill()
-
-    def setNodeTypes(self, types: Any) -> None:
-        self._setNodeTypes(types)
 
     nodeTypes = Property("QStringList", lambda self: tuple(self._types), _setNodeTypes)
     currentNodeID = Property(str, lambda self: self._current, lambda self, nodeID: self.setCurrentNodeID(nodeID))

@@ -76,7 +76,7 @@ class qMRMLPlotView(VTKWidget):
 
     def fitToContent(self) -> None:
         self._chart.RecalculateBounds()
-        self.outdate()
+        self._outdate()
 
     def saveAsSVG(self, fileName: str) -> None:
         exporter = vtk.vtkSVGExporter()
@@ -104,7 +104,7 @@ class qMRMLPlotView(VTKWidget):
                     self._addSeries(series)
             self._decorate(chartNode)
         self._chart.RecalculateBounds()
-        self.outdate()
+        self._outdate()
 
     def _addSeries(self, series: Any) -> None:
         table = series.GetTableNode().GetTable()
@@ -161,14 +161,14 @@ class qMRMLPlotView(VTKWidget):
             if rows is not None and rows.GetNumberOfTuples():
                 ids.InsertNextValue(series.GetID())
                 selections.AddItem(rows)
-        self.outdate()
+        self._outdate()
         if ids.GetNumberOfValues():
             self.dataSelected.emit(ids, selections)
 
     def RemovePlotSelections(self) -> None:
         for index in self._series:
             self._chart.GetPlot(index).SetSelection(None)
-        self.outdate()
+        self._outdate()
 
 
 @register

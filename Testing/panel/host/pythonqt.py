@@ -23,7 +23,7 @@ sys.pyside6_option_python_enum = 0x01 | 0x02  # enums as IntEnum and IntFlag: Py
 import shiboken6
 from PySide6 import QtCore, QtGui, QtNetwork, QtSvg, QtWidgets, QtXml
 
-from . import qt_names
+from . import names
 
 QObject = QtCore.QObject
 PATCHED_MODULES = (QtCore, QtGui, QtWidgets, QtNetwork, QtXml, QtSvg)
@@ -448,8 +448,8 @@ def install() -> None:
     QObject.children = lambda self: tuple(_pyside_children(self))
     QObject.findChildren = _find_children
     QObject.findChild = lambda self, kind, name=None: next(iter(_find_children(self, kind, name)), None)
-    for cls, names in _LIST_METHODS.items():
-        for name in names:
+    for cls, methods in _LIST_METHODS.items():
+        for name in methods:
             _return_tuple(cls, name)
     pyside_single_shot = QtCore.QTimer.singleShot
     QtCore.QTimer.singleShot = staticmethod(
@@ -469,11 +469,11 @@ def _pyside_classes() -> Iterator[type]:
 
 def _remove_unknown(cls: type) -> None:
     """Take away what PySide6 and Qt 6 add to what PythonQt offers of Qt 5.15."""
-    known = qt_names.names(cls.__name__)
+    known = names.attributes(cls.__name__)
     if not known:
         return
     for base in cls.__mro__:
-        if base.__module__.startswith("PySide6") and (base is cls or base.__name__ not in qt_names.table()):
+        if base.__module__.startswith("PySide6") and (base is cls or base.__name__ not in names.qt_classes()):
             for name in [name for name in vars(base) if name not in known]:
                 if name.startswith("_") or name in _USED_BY_PYSIDE:
                     continue

@@ -7,14 +7,14 @@ from typing import Any
 
 from PySide6.QtCore import Qt  # noqa: F401 - the one name that is no class
 
-from . import desktop, pythonqt, qt_names
+from . import desktop, names, pythonqt
 
 pythonqt.install()
 desktop.install()
 
 for _module in pythonqt.PATCHED_MODULES:
     for _name in dir(_module):
-        if _name in qt_names.table() and isinstance(getattr(_module, _name), type):
+        if _name in names.qt_classes() and isinstance(getattr(_module, _name), type):
             globals().setdefault(_name, getattr(_module, _name))
 
 sys.modules.setdefault("qt", sys.modules[__name__])

@@ -1,6 +1,6 @@
-"""What Slicer's ``qt`` offers to Python: PythonQt's wrappers, and properties, slots and signals of Qt 5.15.
+"""Makes qt_names.json, what Slicer's ``qt`` offers to Python: PythonQt's wrappers, and Qt's properties, slots, signals.
 
-qt_names.json is made from the generated headers of PythonQt 3.6.1 (Slicer 5.10; the same classes and names as in 4.1.0)
+It is made from the generated headers of PythonQt 3.6.1 (Slicer 5.10; the same classes and names as in 4.1.0)
 by an interpreter that has PySide2 5.15, for the part that Qt's meta objects know:
 
     python Testing/panel/host/qt_names.py PYTHONQT/generated_cpp_515
@@ -10,14 +10,13 @@ Names of Qt 6 are thus missing, and the host takes from PySide6 what Qt 5.15 lac
 
 from __future__ import annotations
 
-import functools
-import json
 import re
 import sys
 from pathlib import Path
 from typing import Any
 
-TABLE = Path(__file__).with_name("qt_names.json")
+import names  # beside it, as this runs by itself
+
 _MODULES = ("QtCore", "QtGui", "QtWidgets", "QtNetwork", "QtSvg", "QtXml", "QtUiTools", "QtPrintSupport")
 _FOLDERS = ("core", "gui", "network", "svg", "uitools", "xml")
 _WRAPPER = re.compile(r"^class PythonQtWrapper_(\w+) : public QObject\n\{(.*?)^\};", re.DOTALL | re.MULTILINE)
@@ -27,40 +26,6 @@ _OF_EVERY_OBJECT = (
     "className children connect delete disconnect findChild findChildren help metaObject name parent property setParent"
     " setProperty tr"
 )
-
-
-@functools.cache
-def table() -> dict[str, dict[str, str]]:
-    """By class: its base; its own properties, signals (signatures) and other names, separated by blanks."""
-    return json.loads(TABLE.read_text(encoding="utf-8"))
-
-
-def bases(cls: str) -> list[str]:
-    """``cls`` and its bases, as far as the table knows them."""
-    found = []
-    while cls in table():
-        found.append(cls)
-        cls = table()[cls].get("base", "")
-    return found
-
-
-def _entries(cls: str, *kinds: str) -> set[str]:
-    return {name for base in bases(cls) for kind in kinds for name in table()[base].get(kind, "").split()}
-
-
-def properties(cls: str) -> set[str]:
-    """Names that read as values."""
-    return _entries(cls, "properties")
-
-
-def signals(cls: str) -> set[str]:
-    """Signatures of signals."""
-    return _entries(cls, "signals")
-
-
-def names(cls: str) -> set[str]:
-    """Every attribute."""
-    return _entries(cls, "properties", "names") | {signature.split("(")[0] for signature in signals(cls)}
 
 
 def extract(folder: Path) -> dict[str, dict[str, str]]:
@@ -124,7 +89,4 @@ def _meta_object(cls: Any, found: set[str]) -> dict[str, set[str]]:
 
 
 if __name__ == "__main__":
-    lines = ",\n".join(
-        f"{json.dumps(k)}: {json.dumps(v, sort_keys=True)}" for k, v in extract(Path(sys.argv[1])).items()
-    )
-    TABLE.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8", newline="\n")
+    names.write(names.QT_TABLE, extract(Path(sys.argv[1])))

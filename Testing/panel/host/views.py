@@ -49,12 +49,12 @@ class VTKWidget(QtWidgets.QWidget):
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.StrongFocus)
 
-    def outdate(self) -> None:
+    def _outdate(self) -> None:
         """Render again when Qt next paints."""
         self._image = None
         self.update()
 
-    def picture(self) -> Any:
+    def _picture(self) -> Any:
         """What is rendered now, as a QImage; None while the widget has no size."""
         width, height = self.window_.GetSize()
         if self._image is None and min(width, height) > 1:
@@ -125,10 +125,10 @@ class VTKWidget(QtWidgets.QWidget):
             self.interactor_.UpdateSize(self.width, self.height)
             if self.resized_ is not None:
                 self.resized_(self.width, self.height)
-            self.outdate()
+            self._outdate()
 
     def paintEvent(self, event: Any) -> None:
-        image = self.picture()
+        image = self._picture()
         if image is not None:
             painter = QtGui.QPainter(self)
             painter.drawImage(0, 0, image)
@@ -209,11 +209,11 @@ class qMRMLSliceView(QtWidgets.QWidget):
         return self._cornerAnnotation
 
     def scheduleRender(self) -> None:
-        self._vtkWidget.outdate()
+        self._vtkWidget._outdate()
 
     def forceRender(self) -> None:
-        self._vtkWidget.outdate()
-        self._vtkWidget.picture()
+        self._vtkWidget._outdate()
+        self._vtkWidget._picture()
 
     def displayableManagerByClassName(self, name: str) -> Any:
         return self._managers.GetDisplayableManagerByClassName(name)
