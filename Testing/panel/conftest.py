@@ -28,11 +28,12 @@ def pytest_collect_file(parent):
 
 @pytest.fixture(autouse=True)
 def host():
-    """The driver, on an empty scene, with no module open and no settings."""
+    """The driver, on an empty scene, in the usual layout, with no module open and no settings."""
     from FetalEchoSegLib.scene.headless import collectedVtkErrors
 
     from .host import boot, desktop, driver, leaks, pythonqt
 
+    driver.reset_layout()
     driver.close_scene()
     driver.set_theme("light")
     pythonqt.slot_errors.clear()

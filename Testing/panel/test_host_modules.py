@@ -139,14 +139,15 @@ LEAKS = {
     "running QTimer, interval 1234 ms": "self.timer = qt.QTimer(); self.timer.setInterval(1234); self.timer.start()",
     "QShortcut Ctrl+K": 'self.keys = qt.QShortcut(qt.QKeySequence("Ctrl+K"), slicer.util.mainWindow())',
     "thread forever": (
-        'import threading; t = threading.Thread(target=threading.Event().wait, args=(4,), name="forever", daemon=True);'
+        'import threading; t = threading.Thread(target=threading.Event().wait, args=(1,), name="forever", daemon=True);'
         " t.start()"
     ),
 }
 
 
 @pytest.mark.parametrize("leak", LEAKS)
-def test_what_a_module_leaves_behind_is_found(load, tmp_path, leak):
+def test_what_a_module_leaves_behind_is_found(load, tmp_path, leak, monkeypatch):
+    monkeypatch.setattr(leaks, "_PATIENCE_SECONDS", 0.2)
     watch = leaks.Watch([tmp_path])
     load(MODULE.replace('self.events.append("setup")', LEAKS[leak]).replace("self.removeObservers()", "pass"))
     panel = driver.open_module("Tiny")

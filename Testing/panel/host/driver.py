@@ -398,6 +398,14 @@ def set_theme(name: str) -> None:
     process_events()
 
 
+def reset_layout() -> None:
+    """Show the layout with which the application starts."""
+    import slicer
+
+    boot.start().layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+    process_events()
+
+
 def close_scene() -> None:
     """File, Close Scene."""
     import slicer

@@ -34,11 +34,19 @@ class qSlicerLayoutManager(QtCore.QObject):
         node.SetViewArrangement(node.SlicerLayoutFourUpView)
         self._shown = node.GetViewArrangement()
         node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda _caller, _event: self._onLayoutModified())
+        # Closing a scene resets its layout node; the user's layout stays.
+        self._kept = self._shown
+        scene = slicer.mrmlScene
+        scene.AddObserver(scene.StartCloseEvent, lambda _caller, _event: self._onSceneStartClose())
+        scene.AddObserver(scene.EndCloseEvent, lambda _caller, _event: self.setLayout(self._kept))
         self._arrange()
+
+    def _onSceneStartClose(self) -> None:
+        self._kept = self._shown
 
     def _onLayoutModified(self) -> None:
         arrangement = self._logic.GetLayoutNode().GetViewArrangement()
-        if arrangement != self._shown:
+        if arrangement != self._shown and not slicer.mrmlScene.IsClosing():
             self._shown = arrangement
             self._arrange()
             self.layoutChanged.emit(arrangement)
