@@ -321,6 +321,7 @@ class FetalEchoSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _onProgress(self, done: int, total: int, text: str, secondsLeft: float | None) -> None:
         self.ui.progressBar.setRange(0, total)
         self.ui.progressBar.setValue(done)
+        self.state.progressChanged.emit(done, total, text, secondsLeft)
         if self.job is not None and self.job.isCancelled:
             return
         if secondsLeft is None:

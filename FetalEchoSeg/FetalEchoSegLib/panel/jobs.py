@@ -19,6 +19,8 @@ import qt
 _YIELD_SECONDS = 0.015
 # A worker that does not stop by then is left to end by itself; its result is dropped.
 _PATIENCE_SECONDS = 0.8
+# Before, the time left is a guess that jumps.
+_PACE_SECONDS = 0.5
 
 Report = Callable[..., None]
 IsCancelled = Callable[[], bool]
@@ -31,7 +33,8 @@ class Job:
               rate, ``cancelled()`` is to be asked at least four times a second
     finished  called with the result, on the main thread
     failed    called with the exception, on the main thread
-    progress  called with (done, total, text, seconds left or None), on the main thread, at most once per turn
+    progress  called with (done, total, text, seconds left or None), on the main thread, at most once per turn; the
+              time left follows from what was done since the first report of this total
     stopped   called without arguments when the work was cancelled and has no result: it raised
               ``errors.Cancelled``, or did not stop in time and was abandoned
     """
@@ -49,12 +52,13 @@ class Job:
         self._failed = failed
         self._progress = progress
         self._stopped = stopped
-        self._messages: queue.SimpleQueue[tuple[int, int, str]] = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue[tuple[float, int, int, str]] = queue.SimpleQueue()
         self._cancel = threading.Event()
         self._cancelTime = 0.0
         self._result: Any = None
         self._error: BaseException | None = None
-        self._startTime = 0.0
+        # Time, count and total from which the speed is reckoned: the first report, so that loading does not count.
+        self._pace: tuple[float, int, int] | None = None
         # Daemon: an abandoned worker must not keep the application from ending.
         self._thread = threading.Thread(target=self._run, name="FetalEcho job", daemon=True)
         self._timer: Any = None
@@ -71,7 +75,6 @@ class Job:
 
     def start(self) -> None:
         """Begin; returns at once."""
-        self._startTime = time.monotonic()
         self._timer = qt.QTimer()
         self._timer.setInterval(0)
         self._timer.timeout.connect(self._poll)
@@ -96,7 +99,7 @@ class Job:
             self._error = error
 
     def _report(self, done: int, total: int, text: str = "") -> None:
-        self._messages.put((done, total, text))
+        self._messages.put((time.monotonic(), done, total, text))
 
     def _stopTimer(self) -> None:
         if self._timer is not None:
@@ -131,10 +134,13 @@ class Job:
         message = None
         while not self._messages.empty():
             message = self._messages.get()
-        if message is None or self._progress is None:
+            now, done, total, _ = message
+            if self._pace is None or total != self._pace[2] or done < self._pace[1]:
+                self._pace = (now, done, total)
+        if message is None or self._progress is None or self._pace is None:
             return
-        done, total, text = message
-        elapsed = time.monotonic() - self._startTime
-        # The first second says little: it holds the loading of the model.
-        left = elapsed / done * (total - done) if done and elapsed > 1 else None
+        now, done, total, text = message
+        began, first, _ = self._pace
+        known = done > first and now - began > _PACE_SECONDS
+        left = (now - began) / (done - first) * (total - done) if known else None
         self._progress(done, total, text, left)

@@ -10,6 +10,7 @@ import vtk
 from slicer.util import VTKObservationMixin
 
 from ..errors import FetalEchoError
+from ..scene.segmentation_nodes import maskSequences, prepareMaskProxy
 from .signals import Signal
 
 # Edits come in bursts (a brush stroke is many): tell of them when the hand rests.
@@ -19,14 +20,16 @@ _EDIT_PAUSE_MS = 250
 class PanelState(VTKObservationMixin):
     """Follows the parameter node and the nodes it names.
 
-    clipChanged    another clip, or none, or its calibration was changed
-    masksChanged   another mask sequence, or none, or a model wrote into it
-    masksEdited    somebody changed masks of the shown clip (told some time after, once for many changes);
+    clipChanged      another clip, or none, or its calibration was changed
+    masksChanged     another mask sequence, or none, or a model wrote into it
+    masksEdited      somebody changed masks of the shown clip (told some time after, once for many changes);
                    ``editedFrames`` says which frames it was
-    frameChanged   another frame is shown
-    busyChanged    a job began or ended
+    frameChanged     another frame is shown
+    busyChanged      a job began or ended
+    progressChanged  the job has come further: (done, total, text, seconds left or None)
 
-    ``cine`` and ``prediction`` are kept until they change.
+    The masks are always ones of the clip: its first, if the parameter node names others or none, and None only if it
+    has none. ``cine`` and ``prediction`` are kept until they change.
     """
 
     def __init__(self, logic: Any) -> None:
@@ -37,12 +40,14 @@ class PanelState(VTKObservationMixin):
         self.masksEdited = Signal()
         self.frameChanged = Signal()
         self.busyChanged = Signal()
+        self.progressChanged = Signal()
         self.browser: Any = None
         self.masks: Any = None
         self.frame = 0
         self.editedFrames: frozenset[int] = frozenset()
         self._edited: set[int] = set()
         self._parameterNode: Any = None
+        self._sequence: Any = None
         self._maskProxy: Any = None
         self._cine: Any = None
         self._prediction: Any = None
@@ -51,6 +56,10 @@ class PanelState(VTKObservationMixin):
         self._editTimer.setSingleShot(True)
         self._editTimer.setInterval(_EDIT_PAUSE_MS)
         self._editTimer.timeout.connect(self._tellEdit)
+        self._choiceTimer = qt.QTimer()
+        self._choiceTimer.setSingleShot(True)
+        self._choiceTimer.setInterval(0)
+        self._choiceTimer.timeout.connect(self._onParameters)
 
     # what is shown
 
@@ -133,50 +142,71 @@ class PanelState(VTKObservationMixin):
     def cleanup(self) -> None:
         """Let go of everything; nothing is told."""
         self._editTimer.stop()
+        self._choiceTimer.stop()
         self.removeObservers()
         self.browser = self.masks = self._maskProxy = self._parameterNode = self._cine = self._prediction = None
 
     def _onParameters(self, caller: Any = None, event: Any = None) -> None:
         node = self._parameterNode
-        self._setBrowser(node.browser if node is not None else None)
-        self._setMasks(node.masks if node is not None else None)
+        browser = node.browser if node is not None else None
+        if not slicer.mrmlScene.IsBatchProcessing():  # a scene that is being read or closed is not whole
+            self._chooseMasks(node)
+        masks = node.masks if node is not None else None
+        # All of it is true before anybody is told of a part.
+        newClip, newMasks = browser is not self.browser, masks is not self.masks
+        if newClip:
+            self._follow(self.browser, browser, vtk.vtkCommand.ModifiedEvent, self._onBrowser)
+            self.browser = browser
+            self.frame = browser.GetSelectedItemNumber() if browser is not None else 0
+            self._sequence = self.sequence
+            self._cine = None
+        if newMasks:
+            self._follow(self.masks, masks, vtk.vtkCommand.ModifiedEvent, self._onEdit)
+            self.masks = masks
+        if newClip or newMasks:
+            self._prediction = None
+            self._editTimer.stop()
+            self._followMaskProxy()
+        if newClip:
+            self.clipChanged.emit()
+        if newMasks:
+            self.masksChanged.emit()
+        if newClip:
+            self.frameChanged.emit()
 
-    def _setBrowser(self, browser: Any) -> None:
-        if browser is self.browser:
+    def _chooseMasks(self, node: Any) -> None:
+        """Let the masks be those of the clip: the first ones, if others or none are chosen."""
+        if node is None:
             return
-        if self.browser is not None:
-            self.removeObserver(self.browser, vtk.vtkCommand.ModifiedEvent, self._onBrowser)
-        self.browser = browser
-        self._cine = self._prediction = None
-        self.frame = browser.GetSelectedItemNumber() if browser is not None else 0
-        if browser is not None:
-            self.addObserver(browser, vtk.vtkCommand.ModifiedEvent, self._onBrowser)
-        self._followMaskProxy()
-        self.clipChanged.emit()
-        self.frameChanged.emit()
+        candidates = maskSequences(node.browser)
+        chosen = candidates[0] if candidates else None
+        if node.masks not in candidates and node.masks is not chosen:
+            node.masks = chosen
 
-    def _setMasks(self, masks: Any) -> None:
-        if masks is self.masks:
-            return
-        self.masks = masks
-        self._prediction = None
-        self._followMaskProxy()
-        self.masksChanged.emit()
+    def _follow(self, old: Any, new: Any, event: int, slot: Any) -> None:
+        if old is not None:
+            self.removeObserver(old, event, slot)
+        if new is not None:
+            self.addObserver(new, event, slot)
 
     def _followMaskProxy(self) -> None:
         proxy = self.browser.GetProxyNode(self.masks) if self.browser is not None and self.masks is not None else None
         if proxy is self._maskProxy:
             return
-        events = (slicer.vtkSegmentation.SourceRepresentationModified, slicer.vtkSegmentation.SegmentRemoved)
-        for event in events:
-            if self._maskProxy is not None:
-                self.removeObserver(self._maskProxy, event, self._onEdit)
-            if proxy is not None:
-                self.addObserver(proxy, event, self._onEdit)
+        for event in (slicer.vtkSegmentation.SourceRepresentationModified, slicer.vtkSegmentation.SegmentRemoved):
+            self._follow(self._maskProxy, proxy, event, self._onEdit)
         self._maskProxy = proxy
+        if proxy is not None and proxy.GetDisplayNode() is None:
+            # The user deleted the node that shows the masks: the browser has made another one, without looks.
+            prepareMaskProxy(self.browser, self.masks)
 
     def _onBrowser(self, caller: Any = None, event: Any = None) -> None:
+        if self.sequence is not self._sequence:  # its frames were deleted
+            self._sequence = self.sequence
+            self.clipModified()
         self._followMaskProxy()
+        # Whoever adds or removes masks is not done yet.
+        self._choiceTimer.start()
         frame = self.browser.GetSelectedItemNumber()
         if frame != self.frame:
             self.frame = frame

@@ -55,6 +55,11 @@ class ClipSegmentation:
         self.atRisk = framesAtRisk(masks, self.frames, view or self._cine.view, bundle.identity())
         self._run: SegmentationRun | None = None
 
+    @property
+    def isPlaceable(self) -> bool:
+        """Whether the clip is still in the scene."""
+        return self.browser.GetScene() is not None and self.browser.GetMasterSequenceNode() is not None
+
     def keepEdits(self) -> None:
         """Leave the user's frames out; raises InvalidRequest when no other is left."""
         if len(self.atRisk) == len(self.frames):
@@ -91,7 +96,7 @@ class ClipSegmentation:
 
         Raises InvalidRequest when the clip was removed meanwhile.
         """
-        if self.browser.GetScene() is None or self.browser.GetMasterSequenceNode() is None:
+        if not self.isPlaceable:
             raise InvalidRequest("The clip was removed while it was segmented: load it again.")
         return placePrediction(prediction, self.browser, self.masks, overwriteEdits)
 

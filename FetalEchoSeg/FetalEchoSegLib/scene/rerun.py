@@ -135,6 +135,12 @@ def predictionIdentity(masks: Any) -> tuple[View, BundleIdentity]:
     return View.parse(clip["view"]), BundleIdentity(**clip["bundle"])
 
 
+def predictionNotes(masks: Any) -> tuple[str, ...]:
+    """What the model's result says to the user, without reading any mask; nothing for masks that no model made."""
+    text = masks.GetAttribute(PREDICTION) if masks is not None else None
+    return tuple(json.loads(text)["notes"]) if text else ()
+
+
 def _sameName(one: BundleIdentity, other: BundleIdentity) -> str:
     same = (one.name, one.version) == (other.name, other.version)
     return " with other weights" if same else ""

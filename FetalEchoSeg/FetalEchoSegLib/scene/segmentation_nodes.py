@@ -78,16 +78,23 @@ def addEmptyMasksToScene(sequence: Any, browser: Any, name: str) -> Any:
     browser.SetSaveChanges(masks, True)
     browser.SetOverwriteProxyName(masks, False)
     shareProxies(browser)
+    prepareMaskProxy(browser, masks)
+    return masks
+
+
+def prepareMaskProxy(browser: Any, masks: Any) -> None:
+    """Give the node that shows a frame's masks its name, its display, and the clip that it lies on."""
     proxy = browser.GetProxyNode(masks)
-    proxy.SetName(name)
+    proxy.SetName(masks.GetName())
     proxy.CreateDefaultDisplayNodes()
     display = proxy.GetDisplayNode()
     # Otherwise a frame change may drop what the user set for a segment.
     display.RemoveUnusedDisplayPropertiesOff()
     display.SetOpacity2DFill(0.35)
     # The items do not hand this reference on, and the Segment Editor takes its source image from it.
-    proxy.SetReferenceImageGeometryParameterFromVolumeNode(cineProxy)
-    return masks
+    cineProxy = browser.GetProxyNode(browser.GetMasterSequenceNode())
+    if cineProxy is not None:
+        proxy.SetReferenceImageGeometryParameterFromVolumeNode(cineProxy)
 
 
 def writePrediction(masks: Any, prediction: Prediction, frames: Iterable[int]) -> None:
@@ -232,7 +239,9 @@ def maskSequence(node: Any) -> Any:
 
 
 def maskSequences(browser: Any) -> list[Any]:
-    """All segmentation sequences that a browser shows, the oldest first."""
+    """All segmentation sequences that a browser shows, the oldest first; none for None."""
+    if browser is None:
+        return []
     synchronized = vtk.vtkCollection()
     browser.GetSynchronizedSequenceNodes(synchronized)
     candidates = [synchronized.GetItemAsObject(i) for i in range(synchronized.GetNumberOfItems())]
