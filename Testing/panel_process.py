@@ -33,7 +33,11 @@ def pytest_configure(config):
         (inside if path.is_relative_to(PANEL) else outside).append(argument)
         above = above or PANEL.is_relative_to(path)
     if outside and (inside or above):
-        config.stash[_ARGUMENTS] = [str(PANEL)] if above else inside
+        options = list(config.invocation_params.args)
+        if config.args_source == pytest.Config.ArgsSource.ARGS:
+            for argument in config.args:  # from the right: an option may have the same text as its value
+                del options[len(options) - 1 - options[::-1].index(argument)]
+        config.stash[_ARGUMENTS] = options + ([str(PANEL)] if above else inside)
         config.args[:] = outside
 
 
@@ -50,12 +54,11 @@ def pytest_runtestloop(session):
     return result
 
 
-def _run(session, paths):
+def _run(session, arguments):
     config = session.config
-    options = [a for a in config.invocation_params.args if a not in config.args and a not in paths]
     with tempfile.TemporaryDirectory(prefix="fetalecho-panel-") as folder:
         reports, output = Path(folder, "reports"), Path(folder, "output")
-        command = [sys.executable, "-m", "pytest", *options, *paths]
+        command = [sys.executable, "-m", "pytest", *arguments]
         with output.open("w") as stream:
             environment = os.environ | {_REPORTS_VARIABLE: str(reports)}
             done = subprocess.run(

@@ -198,6 +198,28 @@ def test_pictures_show_the_theme(tmp_path):
     assert brightness["dark"] < 80 < 200 < brightness["light"]
 
 
+def test_the_main_window_can_be_missing():
+    window = slicer.util.mainWindow()
+    with driver.no_main_window():
+        assert slicer.util.mainWindow() is None
+        driver.open_module("FetalEchoSeg")
+    assert slicer.util.mainWindow() is window
+
+
+def test_sequences_are_loaded_by_slicer_util(tmp_path):
+    sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "cine")
+    for value in range(3):
+        volume = slicer.vtkMRMLScalarVolumeNode()
+        slicer.util.updateVolumeFromArray(volume, np.full((1, 4, 5), value, np.uint8))
+        sequence.SetDataNodeAtValue(volume, str(value))
+    path = str(tmp_path / "cine.seq.nrrd")
+    assert slicer.util.saveNode(sequence, path)
+    driver.close_scene()
+    again = slicer.util.loadSequence(path)
+    assert again.GetNumberOfDataNodes() == 3
+    assert slicer.util.arrayFromVolume(again.GetNthDataNode(2)).max() == 2
+
+
 def test_scenes_are_saved_closed_and_opened(tmp_path):
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Kept")
     slicer.util.updateVolumeFromArray(node, np.arange(24, dtype=np.uint8).reshape(2, 3, 4))

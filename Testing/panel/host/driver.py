@@ -20,7 +20,8 @@ fails the test, as do exceptions in slots, VTK errors, and observers, timers or 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,18 @@ def find(widget: Any, name: str) -> Any:
 def main_window() -> Any:
     """The application's main window."""
     return boot.start()._mainWindow
+
+
+@contextmanager
+def no_main_window() -> Iterator[None]:
+    """Meanwhile ``slicer.util.mainWindow()`` is None, as in Slicer --no-main-window."""
+    window = main_window()
+    name = window.objectName
+    window.setObjectName("")
+    try:
+        yield
+    finally:
+        window.setObjectName(name)
 
 
 def process_events() -> None:
