@@ -88,3 +88,95 @@ def random_promptable(folder: Path, seed: int = 0, **changes: object):
     config = PromptableConfig(**(SMALL | {"adapters": False} | changes))
     card = PromptableCard.new("test-clicks", "1", config, "area", "Apache-2.0", notice="Random weights for a test.")
     return save_promptable(folder, card, seeded_state(parameter_shapes(config), seed))
+
+
+def position_model(config, sampling, radius=4.0):
+    """A model whose masks lie where the prompt encoder was told: a disc around the last positive point, or the box.
+
+    radius  of the disc, in pixels of the network's square
+    Three masks are offered; only the second is right, and it has the largest predicted IoU.
+    """
+    import torch
+    from FetalEchoSegLib.promptable.model import PromptableModel
+    from FetalEchoSegLib.promptable.parameters import parameter_shapes
+
+    model = PromptableModel(config, seeded_state(parameter_shapes(config)), sampling)
+
+    class Positions:
+        """Hands on what it was told, half a pixel further, as the real one does."""
+
+        def __call__(self, points, boxes, masks):
+            parts = []
+            if points is not None:
+                parts.append(torch.cat([points[0] + 0.5, points[1][..., None].float()], -1))
+            if boxes is not None:
+                corners = boxes.view(-1, 2, 2) + 0.5
+                parts.append(torch.cat([corners, torch.full_like(corners[..., :1], 2)], -1))
+            return torch.cat(parts, 1), None
+
+    def draw(image_embeddings, image_pe, sparse_prompt_embeddings, dense_prompt_embeddings, multimask_output):
+        cells = (torch.arange(config.mask_size) + 0.5) * config.image_size / config.mask_size
+        drawn = []
+        for tokens in sparse_prompt_embeddings:
+            corners, inside = tokens[tokens[:, 2] == 2], tokens[tokens[:, 2] == 1]
+            if len(corners):
+                (left, top, _), (right, bottom, _) = corners
+                across, down = torch.minimum(cells - left, right - cells), torch.minimum(cells - top, bottom - cells)
+                drawn.append(torch.minimum(across[None, :], down[:, None]))
+            else:
+                x, y, _ = inside[-1]
+                drawn.append(radius - torch.hypot(cells[None, :] - x, cells[:, None] - y))
+        wrong = -torch.ones(config.mask_size, config.mask_size)
+        masks = torch.stack([torch.stack([wrong, mask, -mask]) for mask in drawn])
+        iou = torch.tensor([0.2, 0.9, 0.1]).expand(len(drawn), 3)
+        return (masks, iou) if multimask_output else (masks[:, 1:2], iou[:, 1:2])
+
+    model._parts.prompt_encoder, model._parts.mask_decoder = Positions(), draw
+    return model
+
+
+class BrightModel:
+    """Answers with the bright blob that the prompts point at: the box's, or the last positive point's, or the mask's.
+
+    ``encoded`` counts; a ``gate`` (threading.Event) holds every encoding back until it is set.
+    """
+
+    def __init__(self, gate=None, level=128):
+        from FetalEchoSegLib.promptable.configuration import PromptableConfig
+
+        self.config, self.sampling = PromptableConfig.tiny(), "area"
+        self.encoded: list[int] = []
+        self.gate, self.level = gate, level
+
+    def embed(self, frame, cancelled=None):
+        import torch
+        from FetalEchoSegLib.errors import Cancelled
+        from FetalEchoSegLib.promptable.geometry import Geometry
+        from FetalEchoSegLib.promptable.model import Embedding
+
+        while self.gate is not None and not self.gate.wait(0.005):
+            if cancelled is not None and cancelled():
+                raise Cancelled("Cancelled.")
+        self.encoded.append(int(frame[0, 0]))
+        return Embedding(torch.from_numpy(frame.copy()), Geometry.of(frame, self.config, self.sampling))
+
+    def answer(self, embedding, prompts, multimask=True):
+        from FetalEchoSegLib.promptable.model import Answer
+        from scipy import ndimage
+
+        blobs, _ = ndimage.label(embedding.features.numpy() > self.level)
+        answers = []
+        for prompt in prompts:
+            if prompt.box is not None:
+                b = prompt.box
+                area = blobs[round(b.top) : round(b.bottom) + 1, round(b.left) : round(b.right) + 1]
+            elif prompt.points:
+                p = [point for point in prompt.points if point.positive][-1]
+                area = blobs[round(p.y), round(p.x)]
+            else:
+                area = blobs[embedding.geometry.to_frame(prompt.mask) > 0]
+            counts = np.bincount(np.ravel(area), minlength=2)
+            counts[0] = 0
+            mask = blobs == counts.argmax() if counts.any() else np.zeros_like(blobs, dtype=bool)
+            answers.append(Answer(embedding.geometry.mask_prompt(mask), 0.9, embedding.geometry))
+        return answers

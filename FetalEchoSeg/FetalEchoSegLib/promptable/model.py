@@ -6,7 +6,9 @@ The embedding is the slow part and is computed once per frame; a click costs the
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..networks.stopping import Stoppable
 from .configuration import PromptableConfig
 from .geometry import Geometry, Sampling
 from .lean import LeanEncoder
@@ -73,10 +76,10 @@ class PromptableModel:
 
     state     parameters of the whole network (names of ``parameters.parameter_shapes``)
     sampling  how frames become the network's square, see ``geometry``
-    device    "cpu", "cuda", "cuda:1" or "mps"; ``device`` says later where it really runs
+    device    "cpu", "cuda", "cuda:1" or "mps" to begin with
 
     When the device runs out of memory the model moves to the CPU, says so in ``notes`` and goes on.
-    An instance belongs to one thread at a time; the Refiner takes care of that.
+    Two threads may use it at once, one encoding and one answering.
 
     >>> from FetalEchoSegLib.promptable.bundle import find_promptable
     >>> model = find_promptable("demo-clicks").build()  # doctest: +SKIP
@@ -95,23 +98,27 @@ class PromptableModel:
         self.config = config
         self.sampling: Sampling = sampling
         self.notes: tuple[str, ...] = ()
+        self._moving = threading.Lock()
         self._state = state
-        self._build(device, precision)
+        # Replaced as a whole, so that a click and an encoding in two threads never see halves of two.
+        self._parts = _Parts(config, state, device, precision)
 
-    def _build(self, device: str, precision: str) -> None:
-        self.device, self.precision = device, precision
-        self._encoder = LeanEncoder(self.config, self._state, device, precision)
-        parts: Any = build_prompt_side(self.config, self._state).to(device)
-        self._prompt_encoder, self._mask_decoder = parts["prompt_encoder"], parts["mask_decoder"]
-        with torch.inference_mode():
-            self._position = self._prompt_encoder.get_dense_pe()
-            self._no_mask = self._prompt_encoder.no_mask_embed.weight.view(1, -1, 1, 1)
+    @property
+    def device(self) -> str:
+        """Where it runs now."""
+        return self._parts.device
 
-    def embed(self, frame: np.ndarray) -> Embedding:
-        """Embedding of a (H, W) or (H, W, 3) uint8 frame."""
+    @property
+    def precision(self) -> str:
+        """Precision of the encoder; the decoder always works in fp32."""
+        return self._parts.precision
+
+    def embed(self, frame: np.ndarray, cancelled: Callable[[], bool] | None = None) -> Embedding:
+        """Embedding of a (H, W) or (H, W, 3) uint8 frame; raises Cancelled soon after ``cancelled()`` says yes."""
         geometry = Geometry.of(frame, self.config, self.sampling)
         image = torch.from_numpy(geometry.network_image(frame))[None]
-        return Embedding(self._or_on_cpu(lambda: self._encoder(image)), geometry)
+        with Stoppable(cancelled) if cancelled else nullcontext():
+            return Embedding(self._or_on_cpu(lambda parts: parts.encoder(image)), geometry)
 
     def answer(self, embedding: Embedding, prompts: Sequence[Prompts], multimask: bool = True) -> list[Answer]:
         """One answer for each of ``prompts`` (structures of one frame), decoded in one batch where they are alike.
@@ -129,69 +136,86 @@ class PromptableModel:
             groups.setdefault((len(prompt.points), prompt.box is not None), []).append(index)
         for indices in groups.values():
             chosen = [prompts[i] for i in indices]
-            logits, iou = self._or_on_cpu(partial(self._decode, embedding, chosen, multimask))
+            logits, iou = self._or_on_cpu(partial(_decode, embedding, chosen, multimask))
             for index, low, score in zip(indices, logits.cpu().numpy(), iou.cpu().numpy(), strict=True):
                 answers[index] = Answer(low, float(score), embedding.geometry)
         return [answer for answer in answers if answer is not None]
 
-    @torch.inference_mode()
-    def _decode(
-        self, embedding: Embedding, prompts: Sequence[Prompts], multimask: bool
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(N, M, M) logits and (N,) predicted IoU for prompts with equally many points and all or no boxes."""
-        geometry, device = embedding.geometry, self.device
-        points = boxes = None
-        if prompts[0].points:
-            places = geometry.to_network(np.array([[(p.x, p.y) for p in prompt.points] for prompt in prompts]))
-            labels = torch.tensor([[int(p.positive) for p in prompt.points] for prompt in prompts])
-            points = (torch.from_numpy(places).to(device, torch.float32), labels.to(device))
-        if prompts[0].box is not None:
-            corners = np.array(
-                [[(b.left, b.top), (b.right, b.bottom)] for prompt in prompts if (b := prompt.box) is not None]
-            )
-            boxes = torch.from_numpy(geometry.to_network(corners).reshape(-1, 4)).to(device, torch.float32)
-        sparse = self._sparse(points, boxes, len(prompts))
-        logits, iou = self._mask_decoder(
-            image_embeddings=embedding.features.to(device),
-            image_pe=self._position,
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=self._dense(prompts),
-            multimask_output=multimask,
-        )
-        best = iou.argmax(1)
-        rows = torch.arange(len(prompts), device=best.device)
-        return logits[rows, best], iou[rows, best]
-
-    def _sparse(self, points: Any, boxes: torch.Tensor | None, count: int) -> torch.Tensor:
-        if points is None and boxes is None:
-            return torch.empty(count, 0, self.config.prompt_dim, device=self.device)
-        sparse: torch.Tensor = self._prompt_encoder(points=points, boxes=boxes, masks=None)[0]
-        return sparse
-
-    def _dense(self, prompts: Sequence[Prompts]) -> torch.Tensor:
-        grid = self.config.grid
-        dense = self._no_mask.expand(len(prompts), -1, grid, grid)
-        given = [i for i, prompt in enumerate(prompts) if prompt.mask is not None]
-        if given:
-            masks = np.stack([mask for i in given if (mask := prompts[i].mask) is not None])
-            found = self._prompt_encoder.mask_downscaling(torch.from_numpy(masks)[:, None].float().to(self.device))
-            dense = (
-                found
-                if len(given) == len(prompts)
-                else dense.clone().index_copy_(0, torch.tensor(given, device=found.device), found)
-            )
-        return dense
-
-    def _or_on_cpu(self, compute: Callable[[], Any]) -> Any:
+    def _or_on_cpu(self, compute: Callable[[_Parts], Any]) -> Any:
+        parts = self._parts
         try:
-            return compute()
+            return compute(parts)
         except RuntimeError as error:
             # PyTorch has a class of its own for some devices only.
-            if self.device == "cpu" or "out of memory" not in str(error):
+            if parts.device == "cpu" or "out of memory" not in str(error):
                 raise
-            note = f"There is not enough memory on {self.device}: clicking goes on on the CPU, more slowly."
-            logger.warning("%s", note)
-            self.notes = (*self.notes, note)
         # Outside of the handler, whose traceback would keep the tensors of the failed attempt alive.
-        self._build("cpu", "fp32")
-        return compute()
+        with self._moving:
+            if self._parts is parts:
+                note = f"There is not enough memory on {parts.device}: clicking goes on on the CPU, more slowly."
+                logger.warning("%s", note)
+                self.notes = (*self.notes, note)
+                self._parts = _Parts(self.config, self._state, "cpu", "fp32")
+        return compute(self._parts)
+
+
+class _Parts:
+    """The network on one device."""
+
+    def __init__(
+        self, config: PromptableConfig, state: Mapping[str, torch.Tensor], device: str, precision: str
+    ) -> None:
+        self.config, self.device, self.precision = config, device, precision
+        self.encoder = LeanEncoder(config, state, device, precision)
+        parts: Any = build_prompt_side(config, state).to(device)
+        self.prompt_encoder, self.mask_decoder = parts["prompt_encoder"], parts["mask_decoder"]
+        with torch.inference_mode():
+            self.position = self.prompt_encoder.get_dense_pe()
+            self.no_mask = self.prompt_encoder.no_mask_embed.weight.view(1, -1, 1, 1)
+
+    def sparse(self, points: Any, boxes: torch.Tensor | None, count: int) -> torch.Tensor:
+        """(N, tokens, C) of points and boxes."""
+        if points is None and boxes is None:
+            return torch.empty(count, 0, self.config.prompt_dim, device=self.device)
+        tokens: torch.Tensor = self.prompt_encoder(points=points, boxes=boxes, masks=None)[0]
+        return tokens
+
+    def dense(self, masks: Sequence[np.ndarray | None]) -> torch.Tensor:
+        """(N, C, grid, grid) of mask prompts, any of which may be absent."""
+        dense = self.no_mask.expand(len(masks), -1, self.config.grid, self.config.grid)
+        given = [index for index, mask in enumerate(masks) if mask is not None]
+        if not given:
+            return dense
+        stacked = torch.from_numpy(np.stack([mask for mask in masks if mask is not None]))
+        found: torch.Tensor = self.prompt_encoder.mask_downscaling(stacked[:, None].to(self.device, torch.float32))
+        if len(given) == len(masks):
+            return found
+        return dense.clone().index_copy_(0, torch.tensor(given, device=found.device), found)
+
+
+@torch.inference_mode()
+def _decode(
+    embedding: Embedding, prompts: Sequence[Prompts], multimask: bool, parts: _Parts
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(N, M, M) logits and (N,) predicted IoU for prompts with equally many points and all or no boxes."""
+    geometry, device = embedding.geometry, parts.device
+    points = boxes = None
+    if prompts[0].points:
+        places = geometry.to_network(np.array([[(p.x, p.y) for p in prompt.points] for prompt in prompts]))
+        labels = torch.tensor([[int(p.positive) for p in prompt.points] for prompt in prompts])
+        points = (torch.from_numpy(places).to(device, torch.float32), labels.to(device))
+    if prompts[0].box is not None:
+        corners = np.array(
+            [[(b.left, b.top), (b.right, b.bottom)] for prompt in prompts if (b := prompt.box) is not None]
+        )
+        boxes = torch.from_numpy(geometry.to_network(corners).reshape(-1, 4)).to(device, torch.float32)
+    logits, iou = parts.mask_decoder(
+        image_embeddings=embedding.features.to(device),
+        image_pe=parts.position,
+        sparse_prompt_embeddings=parts.sparse(points, boxes, len(prompts)),
+        dense_prompt_embeddings=parts.dense([prompt.mask for prompt in prompts]),
+        multimask_output=multimask,
+    )
+    best = iou.argmax(1)
+    rows = torch.arange(len(prompts), device=best.device)
+    return logits[rows, best], iou[rows, best]
