@@ -8,10 +8,12 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from ..dependencies import BASE, SEGMENTATION_GROUPS, Status, check
+from ..dependencies import BASE, SEGMENTATION_GROUPS, Requirement, Status, check
 from ..errors import Cancelled
 from .installer import Installer
 from .section import Section
+
+_WIDEST_NAME = 130
 
 
 class DependenciesSection(Section):
@@ -33,6 +35,8 @@ class DependenciesSection(Section):
         table.setHorizontalHeaderLabels(headers)
         table.verticalHeader().setVisible(False)
         table.horizontalHeader().setStretchLastSection(True)
+        table.setHorizontalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
+        self.ui.dependenciesCollapsibleButton.contentsCollapsed.connect(self._onCollapsed)
         self.ui.dependenciesLog.setVisible(False)
         self._note = qt.QLabel()
         self._note.setObjectName("dependenciesNoteLabel")
@@ -53,7 +57,8 @@ class DependenciesSection(Section):
 
     def check(self) -> None:
         """Look at what is installed, and show it."""
-        self._statuses = check(self.groups)
+        # What is wrong comes first.
+        self._statuses = sorted(check(self.groups), key=lambda status: not status.problem)
         self._fillTable()
         self._updateButtons()
         missing = [status.requirement.package for status in self._statuses if status.blocks]
@@ -85,22 +90,24 @@ class DependenciesSection(Section):
         table.setRowCount(len(self._statuses))
         for row, status in enumerate(self._statuses):
             requirement = status.requirement
-            purpose = (
-                requirement.purpose
-                if requirement.group == BASE
-                else _("{purpose} (optional)").format(purpose=requirement.purpose)
-            )
-            cells = (requirement.package, _neededText(status), _installedText(status), purpose)
+            cells = (requirement.package, requirement.version, _installedText(status), _purposeText(requirement))
             for column, text in enumerate(cells):
                 item = qt.QTableWidgetItem(text)
-                item.setToolTip(text)
-                if status.problem:
+                item.setToolTip(_toolTip(status))
+                if status.problem and column < 3:
                     font = item.font()
                     font.setBold(True)
                     item.setFont(font)
                 table.setItem(row, column, item)
-        table.resizeColumnsToContents()
+        for column in range(3):
+            table.resizeColumnToContents(column)
+        table.setColumnWidth(0, min(table.columnWidth(0), _WIDEST_NAME))
         table.resizeRowsToContents()
+
+    def _onCollapsed(self, collapsed: bool = False) -> None:
+        # What wraps depends on the width, which a closed section does not have.
+        if not collapsed:
+            qt.QTimer.singleShot(0, self.ui.dependenciesTable.resizeRowsToContents)
 
     def _updateButtons(self) -> None:
         free = not self.state.isBusy
@@ -163,8 +170,18 @@ class DependenciesSection(Section):
         self.ui.dependenciesLog.appendPlainText(line)
 
 
-def _neededText(status: Status) -> str:
-    return status.requirement.version if not status.requirement.with_slicer else f"{status.requirement.version}, Slicer"
+def _purposeText(requirement: Requirement) -> str:
+    if requirement.group == BASE:
+        return requirement.purpose
+    return _("{purpose} (optional)").format(purpose=requirement.purpose)
+
+
+def _toolTip(status: Status) -> str:
+    requirement = status.requirement
+    text = _("{package} {version} or later: {purpose}.").format(
+        package=requirement.package, version=requirement.version, purpose=_purposeText(requirement)
+    )
+    return text + " " + _("It comes with Slicer and is never changed.") if requirement.with_slicer else text
 
 
 def _installedText(status: Status) -> str:
