@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -128,6 +128,7 @@ def report_content(
     spine_frame: int | None = None,
     history: MaskHistory | None = None,
     animated: bool = True,
+    cancelled: Callable[[], bool] | None = None,
     when: datetime | None = None,
 ) -> ReportContent:
     """Measure a clip and collect what its report says.
@@ -137,8 +138,9 @@ def report_content(
     gestational_age  weeks, for z-scores
     spine            (row, column) of a click on the spine in ``spine_frame``, see ``measurements.measure``
     animated         with an animation, which only the web page shows
+    cancelled        asked while measuring
     when             the time printed, default now
-    Raises InvalidRequest when no frame was segmented.
+    Raises InvalidRequest when no frame was segmented, and Cancelled.
     """
     from . import overlay_pictures
 
@@ -162,7 +164,7 @@ def report_content(
         is_clip=len(cine) > 1,
         frames=frames,
         conditions=condition_table(prediction, thresholds),
-        measures=measurement_table(cine, prediction, gestational_age, spine, spine_frame),
+        measures=measurement_table(cine, prediction, gestational_age, spine, spine_frame, cancelled),
         structures=_structure_rows(frames),
         versions=_versions(),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -191,12 +191,21 @@ def measurement_table(
     gestational_age: float | None = None,
     spine: tuple[float, float] | None = None,
     spine_frame: int | None = None,
+    cancelled: Callable[[], bool] | None = None,
 ) -> MeasurementTable:
     """What the masks of a prediction measure; the options are those of ``measurements.measure``."""
     from .measurements import heart_beats, measure
 
     labels, view = prediction.labels, prediction.view
-    rows = measure(labels, cine, view, gestational_age=gestational_age, spine=spine, spine_frame=spine_frame)
+    rows = measure(
+        labels,
+        cine,
+        view,
+        gestational_age=gestational_age,
+        spine=spine,
+        spine_frame=spine_frame,
+        cancelled=cancelled,
+    )
     try:
         beats = heart_beats(labels, cine, view)
     except NotMeasurable:

@@ -50,7 +50,7 @@ class Measurement:
 
     @property
     def side(self) -> str:
-        """"below", "within" or "above" the normal range; "" without a value or a range."""
+        """Where the value lies: "below", "within" or "above" its normal range; "" without a value or a range."""
         if self.value is None or (self.low is None and self.high is None):
             return ""
         if self.low is not None and self.value < self.low:

@@ -12,7 +12,7 @@ import numpy as np
 from .. import nomograms
 from ..anatomy import Structure, View, permitted_labels
 from ..cine import Cine, to_gray
-from ..errors import InvalidRequest, NotMeasurable
+from ..errors import Cancelled, InvalidRequest, NotMeasurable
 from . import cycle
 from .four_chamber import FourChamberFrame
 from .geometry import sector
@@ -55,6 +55,7 @@ class Study:
         spine_frame: int | None = None,
         reference: str = nomograms.SCHNEIDER,
         end_diastole: int | None = None,
+        cancelled: Callable[[], bool] | None = None,
     ) -> None:
         if labels.ndim != 3 or labels.shape != (len(cine), *cine.image_shape):
             raise InvalidRequest(f"The masks {labels.shape} do not fit the clip {(len(cine), *cine.image_shape)}.")
@@ -71,6 +72,7 @@ class Study:
         self.spacing, self.no_mm = _checked_spacing(cine)
         self.counts = np.stack([np.bincount(frame.ravel(), minlength=256)[:256] for frame in labels])
         self.marked = np.flatnonzero(self.counts[:, 1:].sum(axis=1))
+        self._cancelled = cancelled
         self._frames: dict[int, FourChamberFrame] = {}
         self._vessels: dict[int, VesselFrame] = {}
 
@@ -160,11 +162,16 @@ class Study:
 
     def four_chamber(self, frame: int) -> FourChamberFrame:
         """Geometry of one frame, kept for the other rows."""
+        self._go_on()
         if frame not in self._frames:
             self._frames[frame] = self._followed(
                 FourChamberFrame(self.labels[frame], self.spacing, self.visible, self.spine), frame
             )
         return self._frames[frame]
+
+    def _go_on(self) -> None:
+        if self._cancelled is not None and self._cancelled():
+            raise Cancelled("Measuring was cancelled.")
 
     def _followed(self, found: FourChamberFrame, frame: int) -> FourChamberFrame:
         """The frame with the clicked spine moved as far as the thorax has moved since the clicked frame."""
@@ -179,6 +186,7 @@ class Study:
 
     def vessels(self, frame: int) -> VesselFrame:
         """Vessels of one frame, kept for the other rows."""
+        self._go_on()
         if frame not in self._vessels:
             self._vessels[frame] = VesselFrame(self.labels[frame], self.view, self.spacing, self.visible)
         return self._vessels[frame]

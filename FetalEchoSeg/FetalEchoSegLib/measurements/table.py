@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from .. import nomograms
@@ -26,6 +28,7 @@ def measure(
     spine_frame: int | None = None,
     reference: str = nomograms.SCHNEIDER,
     end_diastole: int | None = None,
+    cancelled: Callable[[], bool] | None = None,
 ) -> tuple[Measurement, ...]:
     """Every measure that ``view`` can give, as a value or as "not measurable: reason".
 
@@ -35,9 +38,10 @@ def measure(
     spine_frame      the frame that was clicked in: the click then follows the thorax through the clip
     reference        which z-scores to use where it has the structure, see `nomograms.REFERENCES`
     end_diastole     a frame the user names as end-diastolic, which a still image cannot tell
+    cancelled        asked for every frame; Cancelled is raised once it returns True
     Bad masks never raise; InvalidRequest when the arguments do not fit together.
     """
-    study = Study(labels, cine, View(view), gestational_age, spine, spine_frame, reference, end_diastole)
+    study = Study(labels, cine, View(view), gestational_age, spine, spine_frame, reference, end_diastole, cancelled)
     rows = four_chamber_rows(study) if study.view is View.FOUR_CHAMBER else []
     return (*rows, *vessel_rows(study), _heart_rate_row(study))
 

@@ -43,9 +43,11 @@ class MeasurementTask:
     spine: Spine | None
     spineFrame: int | None
 
-    def run(self) -> tuple[MeasurementTable, FrameTable]:
-        """Measure; raises InvalidRequest when clip and masks do not fit together."""
-        measures = measurement_table(self.cine, self.prediction, self.gestationalAge, self.spine, self.spineFrame)
+    def run(self, cancelled: Callable[[], bool] | None = None) -> tuple[MeasurementTable, FrameTable]:
+        """Measure; raises InvalidRequest when clip and masks do not fit together, and Cancelled."""
+        measures = measurement_table(
+            self.cine, self.prediction, self.gestationalAge, self.spine, self.spineFrame, cancelled
+        )
         return measures, frame_table(self.cine, self.prediction)
 
 
@@ -119,6 +121,7 @@ class ReportTask:
             spine_frame=task.spineFrame,
             history=self.history,
             animated="html" in wanted,
+            cancelled=cancelled,
         )
         for done, name in enumerate(wanted, 1):
             step(done, f"Writing {name.upper()}")

@@ -44,7 +44,8 @@ def showCurves(masks: Any, table: FrameTable, view: View, beats: Beats | None = 
     chart = resultNode(masks, CHART, "vtkMRMLPlotChartNode", f"{name} areas")
     with slicer.util.NodeModify(chart):
         chart.SetTitleVisibility(False)
-        chart.SetLegendVisibility(True)
+        # A legend inside the chart hides the curves where there is little room; names are in the series.
+        chart.SetLegendVisibility(False)
         chart.SetXAxisTitle(label)
         chart.SetYAxisTitle(f"area ({table.unit})")
         series = [_curve(masks, structure, curves, label) for structure in shown]

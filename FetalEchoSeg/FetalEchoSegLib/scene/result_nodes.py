@@ -1,4 +1,7 @@
-"""Nodes that hold results of a segmentation: found again by reference, so that a second time updates them in place."""
+"""Nodes that hold results of a segmentation: found again by reference, so that a second time updates them in place.
+
+They refer to the mask sequence, not the other way round: a change of the sequence means that its masks were changed.
+"""
 
 from __future__ import annotations
 
@@ -6,39 +9,44 @@ from typing import Any
 
 import slicer
 
-_PREFIX = "FetalEcho.Result."
+_MASKS = "FetalEcho.Masks"
+_ROLE = "FetalEcho.Result"
+_CLASSES = ("vtkMRMLTableNode", "vtkMRMLPlotSeriesNode", "vtkMRMLPlotChartNode")
 
 
 def resultNode(masks: Any, role: str, className: str, name: str, hidden: bool = False) -> Any:
-    """The node that ``masks`` keeps under ``role``, made with ``name`` at the first time.
+    """The node that holds ``role`` of ``masks``, made with ``name`` at the first time.
 
     hidden  not offered in node selectors: helpers of a chart
     """
-    node = masks.GetNodeReference(_PREFIX + role)
-    if node is None or not node.IsA(className):
+    node = existingResultNode(masks, role)
+    if node is None:
         node = slicer.mrmlScene.AddNewNodeByClass(className, name)
         node.SetHideFromEditors(hidden)
-        masks.SetNodeReferenceID(_PREFIX + role, node.GetID())
+        node.SetAttribute(_ROLE, role)
+        node.SetNodeReferenceID(_MASKS, masks.GetID())
     return node
 
 
 def existingResultNode(masks: Any, role: str) -> Any:
-    """The node that ``masks`` keeps under ``role``, or None."""
-    return masks.GetNodeReference(_PREFIX + role)
+    """The node that holds ``role`` of ``masks``, or None."""
+    return next((node for node in resultNodes(masks) if node.GetAttribute(_ROLE) == role), None)
 
 
 def removeResultNode(masks: Any, role: str) -> None:
-    """Remove the node under ``role`` from the scene, if there is one."""
-    node = masks.GetNodeReference(_PREFIX + role)
-    masks.RemoveNodeReferenceIDs(_PREFIX + role)
+    """Remove the node that holds ``role`` from the scene, if there is one."""
+    node = existingResultNode(masks, role)
     if node is not None:
         slicer.mrmlScene.RemoveNode(node)
 
 
+def resultNodes(masks: Any) -> list[Any]:
+    """All nodes that hold results of ``masks``."""
+    found = [node for name in _CLASSES for node in slicer.util.getNodesByClass(name)]
+    return [node for node in found if node.GetNodeReferenceID(_MASKS) == masks.GetID()]
+
+
 def removeResultNodes(masks: Any) -> None:
     """Remove all nodes that hold results of ``masks``; for when it is removed itself."""
-    roles: list[str] = []
-    masks.GetNodeReferenceRoles(roles)
-    for role in roles:
-        if role.startswith(_PREFIX):
-            removeResultNode(masks, role.removeprefix(_PREFIX))
+    for node in resultNodes(masks):
+        slicer.mrmlScene.RemoveNode(node)
