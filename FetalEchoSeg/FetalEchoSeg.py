@@ -38,7 +38,14 @@ class FetalEchoSeg(ScriptedLoadableModule):
         self.parent.acknowledgementText = _(
             "Views, structures and conditions are those of the FETUS 2026 challenge. The network follows EchoCare."
         )
-        slicer.app.connect("startupCompleted()", loadFetalEchoTerminology)
+        slicer.app.connect("startupCompleted()", self.onStartupCompleted)
+
+    def onStartupCompleted(self) -> None:
+        """Offer what other modules show: the structures as terminology, and synthetic clips as sample data."""
+        from FetalEchoSegLib.scene.sample_data import registerSampleData
+
+        loadFetalEchoTerminology()
+        registerSampleData(Path(__file__).resolve().parent / "Resources" / "Icons")
 
 
 def loadFetalEchoTerminology() -> None:
@@ -572,6 +579,27 @@ class FetalEchoSegLogic(ScriptedLoadableModuleLogic):
         return condition_table(
             prediction, self._thresholds(model or prediction.bundle.name, required=model is not None)
         )
+
+    def calibrate(self, browser: Any, spacing: float | tuple[float, float], source: str = "user") -> None:
+        """Set the pixel size of a clip; its masks and its spine mark stay where they are on the image.
+
+        :param browser: browser or sequence of the clip.
+        :param spacing: mm per pixel, one number or (row, column).
+        :param source: where it comes from, for the report.
+        :raises InvalidRequest: for a size that no fetal echocardiogram has; nothing is changed then.
+
+        >>> import numpy as np
+        >>> from FetalEchoSegLib.cine import Cine
+        >>> logic = FetalEchoSegLogic()
+        >>> browser = logic.addCine(Cine.from_array(np.zeros((2, 64, 48), np.uint8)), "Still")
+        >>> logic.calibrate(browser, 0.2)
+        >>> logic.cine(browser).spacing
+        (0.2, 0.2)
+        """
+        from FetalEchoSegLib.scene.calibration import calibrateClip
+
+        row, column = (spacing, spacing) if isinstance(spacing, (int, float)) else spacing
+        calibrateClip(browser, (row, column), source)
 
     def browserOf(self, node: Any) -> vtkMRMLSequenceBrowserNode:
         """Browser that shows ``node`` (a sequence, a proxy or a browser).

@@ -2,6 +2,8 @@
 
 overview.jpg  a synthetic clip of each view, and what the demo model finds in it
 phantom.jpg   one example of each condition, with a healthy heart beside it
+
+It also writes the pictures of the two samples, FetalEchoSeg/Resources/Icons/Sample*.png.
 """
 
 from __future__ import annotations
@@ -15,10 +17,12 @@ from FetalEchoSegLib.bundle import DEFAULT_BUNDLE, find_bundle
 from FetalEchoSegLib.output_files import write_bytes
 from FetalEchoSegLib.overlay_pictures import overlay
 from FetalEchoSegLib.phantom.clip import make_named_clip
+from FetalEchoSegLib.scene.sample_data import SAMPLES
 from FetalEchoSegLib.segmentation import Segmenter
 from PIL import Image, ImageDraw, ImageFont
 
 SCREENSHOTS = Path(__file__).resolve().parents[1] / "Resources" / "Screenshots"
+ICONS = SCREENSHOTS.parents[1] / "FetalEchoSeg" / "Resources" / "Icons"
 TILE, GAP, LINE = 340, 6, 26
 EXAMPLES = (
     (View.FOUR_CHAMBER, None),
@@ -45,6 +49,16 @@ def overview() -> Image.Image:
         found |= {Structure(int(value)) for value in np.unique(labels) if value}
     sheet = grid([*above, *below], columns=4)
     return with_legend(sheet, sorted(found), "Synthetic phantom. Demo model, trained on synthetic data only.")
+
+
+def write_sample_pictures() -> None:
+    """260 x 280 pixels, as the Sample Data module shows them."""
+    for view, seed, name in SAMPLES.values():
+        frame = make_named_clip(view, seed=seed, frames=12).cine.frame(0)
+        picture = Image.fromarray(frame).convert("L").resize((280, 280)).crop((10, 0, 270, 280))
+        data = io.BytesIO()
+        picture.quantize(64).save(data, "png", optimize=True)
+        write_bytes(ICONS / name, data.getvalue())
 
 
 def without_view(cine):
@@ -97,6 +111,7 @@ def main() -> None:
         data = io.BytesIO()
         make().save(data, "JPEG", quality=87, optimize=True)
         write_bytes(SCREENSHOTS / f"{name}.jpg", data.getvalue())
+    write_sample_pictures()
 
 
 if __name__ == "__main__":

@@ -52,17 +52,19 @@ def addCineToScene(cine: Cine, name: str) -> tuple[Any, Any]:
     for attribute, value in _attributes(cine).items():
         sequence.SetAttribute(attribute, value)
 
-    # Items are made without pixels, which would be copied, and get them afterwards.
+    # Items are made without pixels, which would be copied, and get them afterwards; all items first, because each
+    # further item would take longer beside items that have pixels.
     template = slicer.vtkMRMLVectorVolumeNode() if cine.is_color else slicer.vtkMRMLScalarVolumeNode()
     template.SetName(name)
     template.SetIJKToRASMatrix(frameMatrix(cine.spacing))
     if cine.is_color:
         template.SetVoxelVectorType(slicer.vtkMRMLVolumeNode.VoxelVectorTypeColorRGB)
-    for index, indexValue in enumerate(indexValues):
+    for indexValue in indexValues:
         sequence.SetDataNodeAtValue(template, indexValue)
-        sequence.GetNthDataNode(index).SetAndObserveImageData(imageFromArray(cine.frame(index)))
     if sequence.GetNumberOfDataNodes() != len(cine):
         raise InvalidRequest(f"The scene cannot hold the {len(cine)} frame times of '{name}' apart.")
+    for index in range(len(cine)):
+        sequence.GetNthDataNode(index).SetAndObserveImageData(imageFromArray(cine.frame(index)))
 
     slicer.mrmlScene.AddNode(sequence)
     return sequence, _addBrowser(cine, sequence, name)
