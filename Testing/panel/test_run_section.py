@@ -291,12 +291,18 @@ def test_closing_the_scene_during_a_run_ends_it(panel, parameters, clip, gate, m
     assert segmentations() == []
 
 
-def test_deleting_the_clip_during_a_run_ends_it(panel, parameters, clip, gate):
+@pytest.mark.parametrize("hasMasks", [False, True])
+@pytest.mark.parametrize("what", ["browser", "sequence"])
+def test_deleting_the_clip_during_a_run_ends_it(panel, parameters, clip, gate, what, hasMasks):
+    if hasMasks:
+        gate.opened.set()
+        apply(panel)
+        ready(panel)
+        gate.opened.clear()
+        gate.passes = 0
     apply(panel)
     driver.wait_until(gate.reached.is_set)
-    sequence = clip.GetMasterSequenceNode()
-    slicer.mrmlScene.RemoveNode(sequence)
-    slicer.mrmlScene.RemoveNode(clip)
+    slicer.mrmlScene.RemoveNode(clip if what == "browser" else clip.GetMasterSequenceNode())
     driver.process_events()
     assert panel.ui.statusLabel.text == "The clip was removed, so its segmentation was stopped."
     assert panel.ui.applyButton.text == "Apply"

@@ -59,14 +59,17 @@ class PanelState(VTKObservationMixin):
         self._choiceTimer = qt.QTimer()
         self._choiceTimer.setSingleShot(True)
         self._choiceTimer.setInterval(0)
-        self._choiceTimer.timeout.connect(self._onParameters)
+        self._choiceTimer.timeout.connect(self._chooseMasks)
 
     # what is shown
 
     @property
     def sequence(self) -> Any:
         """Image sequence of the clip, None without one."""
-        return self.browser.GetMasterSequenceNode() if self.browser is not None else None
+        sequence = self.browser.GetMasterSequenceNode() if self.browser is not None else None
+        # A browser whose image sequence was deleted goes on with the next one, which are masks.
+        isMasks = sequence is not None and sequence.GetDataNodeClassName() == "vtkMRMLSegmentationNode"
+        return None if isMasks else sequence
 
     @property
     def frameCount(self) -> int:
@@ -149,8 +152,11 @@ class PanelState(VTKObservationMixin):
     def _onParameters(self, caller: Any = None, event: Any = None) -> None:
         node = self._parameterNode
         browser = node.browser if node is not None else None
-        if not slicer.mrmlScene.IsBatchProcessing():  # a scene that is being read or closed is not whole
-            self._chooseMasks(node)
+        if node is not None and (node.masks is not None or browser is not self.browser):
+            self._chooseMasks()
+        else:
+            # They may be going away at this moment, and others with them.
+            self._choiceTimer.start()
         masks = node.masks if node is not None else None
         # All of it is true before anybody is told of a part.
         newClip, newMasks = browser is not self.browser, masks is not self.masks
@@ -174,9 +180,11 @@ class PanelState(VTKObservationMixin):
         if newClip:
             self.frameChanged.emit()
 
-    def _chooseMasks(self, node: Any) -> None:
-        """Let the masks be those of the clip: the first ones, if others or none are chosen."""
-        if node is None:
+    def _chooseMasks(self) -> None:
+        """Let the masks be ones of the clip: the first, if others or none are chosen."""
+        node = self._parameterNode
+        # A scene that is being read or closed is not whole.
+        if node is None or slicer.mrmlScene.IsBatchProcessing():
             return
         candidates = maskSequences(node.browser)
         chosen = candidates[0] if candidates else None

@@ -43,7 +43,7 @@ class ClipSegmentation:
         secondsPerBatch  see ``Segmenter.start``
         Raises InvalidRequest for frames outside the clip, UnreadableInput, UnusableBundle, MissingDependency.
         """
-        cineSequence(browser)  # says what is wrong with it
+        self._sequence = cineSequence(browser)
         self.browser = browser
         self.masks = masks
         self._cine = cineSnapshot(browser)
@@ -58,7 +58,7 @@ class ClipSegmentation:
     @property
     def isPlaceable(self) -> bool:
         """Whether the clip is still in the scene."""
-        return self.browser.GetScene() is not None and self.browser.GetMasterSequenceNode() is not None
+        return self.browser.GetScene() is not None and self.browser.GetMasterSequenceNode() is self._sequence
 
     def keepEdits(self) -> None:
         """Leave the user's frames out; raises InvalidRequest when no other is left."""

@@ -242,10 +242,12 @@ def maskSequences(browser: Any) -> list[Any]:
     """All segmentation sequences that a browser shows, the oldest first; none for None."""
     if browser is None:
         return []
-    synchronized = vtk.vtkCollection()
-    browser.GetSynchronizedSequenceNodes(synchronized)
-    candidates = [synchronized.GetItemAsObject(i) for i in range(synchronized.GetNumberOfItems())]
-    return [c for c in candidates if c.GetDataNodeClassName() == "vtkMRMLSegmentationNode"]
+    # The browser's own list of nodes aborts the process while one of them is being removed (Slicer 5.12).
+    return [
+        node
+        for node in slicer.util.getNodesByClass("vtkMRMLSequenceNode")
+        if browser.IsSynchronizedSequenceNode(node) and node.GetDataNodeClassName() == "vtkMRMLSegmentationNode"
+    ]
 
 
 def shareProxies(browser: Any) -> None:
@@ -338,9 +340,12 @@ def setFrameAttributes(masks: Any, index: int, attributes: dict[str, str | None]
     item = itemOfFrame(masks, index)
     shown = [b.GetProxyNode(masks) for b in _browsersOf(masks) if b.GetSelectedItemNumber() == index]
     for node in (*shown, item):
-        with slicer.util.NodeModify(node):
-            for name, value in attributes.items():
-                node.SetAttribute(name, value)
+        # Silent: the sequence would tell that its masks were changed.
+        wasSilent = node.GetDisableModifiedEvent()
+        node.SetDisableModifiedEvent(True)
+        for name, value in attributes.items():
+            node.SetAttribute(name, value)
+        node.SetDisableModifiedEvent(wasSilent)
 
 
 def _checksum(labels: np.ndarray | None) -> str:
