@@ -41,7 +41,9 @@ class TinyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ScriptedLoadableModuleWidget.setup(self)
         self.events.append("setup")
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onClose)
-        self.layout.addWidget(qt.QLabel("version 1"))
+        label = qt.QLabel("version 1")
+        label.setObjectName("versionLabel")
+        self.layout.addWidget(label)
 
     def enter(self):
         self.events.append("enter")
@@ -107,8 +109,8 @@ def test_reload_runs_the_new_file(load):
     panel = driver.reload_module("Tiny")
     assert "cleanup" in old.events
     assert panel.self() is not old
-    labels = [label.text for label in panel.widget.findChildren("QLabel") if label.visible]
-    assert labels == ["version 2"]
+    assert panel.ui.versionLabel.text == "version 2"
+    assert panel.ui.versionLabel.visible
 
 
 def test_logic_keeps_parameters_in_a_singleton_of_the_module(load):

@@ -28,6 +28,7 @@ from typing import Any
 from . import boot, desktop
 
 _POLL_SECONDS = 0.002
+_REPLACED = "replacedByReload"
 
 
 class Panel:
@@ -79,6 +80,10 @@ def reload_module(name: str) -> Panel:
     """Reload a module as its developer's button does; the new panel."""
     import slicer
 
+    representation = boot.start()._modules[name].widgetRepresentation()
+    # Slicer hides what was there and keeps it; a user sees only what is new.
+    for child in representation.children():
+        child.setProperty(_REPLACED, True)
     slicer.util.reloadScriptedModule(name)
     process_events()
     return open_module(name)
@@ -103,7 +108,7 @@ def unload_panels() -> None:
 def find(widget: Any, name: str) -> Any:
     """The widget or action of this object name in ``widget``. Raises AttributeError when there is none, or several."""
     widget = _widget(widget)
-    found = [child for child in (widget, *widget.findChildren("QObject")) if child.objectName == name]
+    found = [child for child in (widget, *_descendants(widget)) if child.objectName == name]
     if len(found) != 1:
         raise AttributeError(f"{len(found)} widgets are called '{name}' in {widget.objectName or widget}")
     return found[0]
@@ -112,6 +117,13 @@ def find(widget: Any, name: str) -> Any:
 def main_window() -> Any:
     """The application's main window."""
     return boot.start()._mainWindow
+
+
+def _descendants(widget: Any) -> Iterator[Any]:
+    for child in widget.children():
+        if child.property(_REPLACED) is None:
+            yield child
+            yield from _descendants(child)
 
 
 @contextmanager
