@@ -268,6 +268,18 @@ def test_accepting_by_click_is_kept_and_can_be_taken_back(panel, result):
     assert panel.ui.reviewLabel.text == "3 of 12 frames need a look."
 
 
+def test_accepting_is_no_edit_and_starts_no_measurement(panel, result):
+    state = panel.self().state
+    driver.wait_until(lambda: not state._editTimer.active and not state.isBusy, 30)
+    edits = []
+    state.masksEdited.connect(lambda: edits.append(state.editedFrames))
+    driver.click(panel.ui.nextCheckButton)
+    driver.click(panel.ui.acceptButton)
+    assert not state._editTimer.active
+    assert not state.isBusy
+    assert edits == []
+
+
 def test_accepting_in_the_console_is_seen_in_the_panel(panel, result):
     logic, _, masks = result
     for frame in logic.framesToReview(masks):
@@ -317,6 +329,9 @@ def test_stepping_reads_no_masks(panel, result, monkeypatch):
     _, browser, _ = result
     from FetalEchoSegLib.scene import frame_review, segmentation_nodes
 
+    timer = panel.self().state._editTimer
+    timer.stop()  # would tell of the masks just added
+
     def refuse(*arguments, **keywords):
         raise AssertionError("masks were read")
 
@@ -327,6 +342,7 @@ def test_stepping_reads_no_masks(panel, result, monkeypatch):
         browser.SetSelectedItemNumber(frame)
         driver.process_events()
     assert strip(panel).currentFrame == 11
+    assert not timer.active
 
 
 def test_during_a_job_nothing_is_accepted_and_stepping_goes_on(panel, result):

@@ -4,7 +4,7 @@ import pytest
 import slicer
 from FetalEchoSegLib.errors import InvalidRequest
 from FetalEchoSegLib.scene.io import openScene, saveScene
-from FetalEchoSegLib.scene.review import acceptedFrames, isAccepted, protectedFrames, setAccepted
+from FetalEchoSegLib.scene.review import ACCEPTED_EVENT, acceptedFrames, isAccepted, protectedFrames, setAccepted
 from FetalEchoSegLib.scene.segmentation_nodes import BY_CLICKS, BY_HAND, labelsOfFrame, maskSequence, setFrameLabels
 
 
@@ -21,6 +21,22 @@ def test_accepting_is_for_one_frame_and_can_be_taken_back(segmented):
     assert not isAccepted(masks, 0)
 
 
+def test_accepting_is_told_and_is_no_change_of_the_masks(segmented):
+    _, browser, masks, _ = segmented
+    browser.SetSelectedItemNumber(2)
+    told, modified = [], []
+    masks.AddObserver(ACCEPTED_EVENT, lambda caller, event: told.append(event))
+    masks.AddObserver("ModifiedEvent", lambda caller, event: modified.append(event))
+    setAccepted(masks, 2)
+    setAccepted(masks, 4)
+    assert len(told) == 2
+    assert modified == []
+    browser.SetSelectedItemNumber(3)
+    browser.SetSelectedItemNumber(2)
+    assert browser.GetProxyNode(masks).GetAttribute("FetalEcho.Accepted") == "yes"
+    assert acceptedFrames(masks) == [2, 4]
+
+
 def test_an_accepted_frame_stays_so_when_it_is_edited_and_spreads_to_no_other(segmented):
     _, browser, masks, _ = segmented
     browser.SetSelectedItemNumber(2)
@@ -28,10 +44,10 @@ def test_an_accepted_frame_stays_so_when_it_is_edited_and_spreads_to_no_other(se
     for frame in (2, 4):
         browser.SetSelectedItemNumber(frame)
         proxy = browser.GetProxyNode(masks)
-        segmentId = proxy.GetSegmentation().GetNthSegmentID(1)
-        array = slicer.util.arrayFromSegmentBinaryLabelmap(proxy, segmentId).copy()
+        segment_id = proxy.GetSegmentation().GetNthSegmentID(1)
+        array = slicer.util.arrayFromSegmentBinaryLabelmap(proxy, segment_id).copy()
         array[...] = 1
-        slicer.util.updateSegmentBinaryLabelmapFromArray(array, proxy, segmentId)
+        slicer.util.updateSegmentBinaryLabelmapFromArray(array, proxy, segment_id)
     assert acceptedFrames(masks) == [2]
     assert protectedFrames(masks) == [2, 4]
 

@@ -14,6 +14,7 @@ from ..anatomy import RESEARCH_ONLY, STRUCTURES, permitted_structures
 from ..errors import FetalEchoError
 from ..review import CONFIDENCE_FLOOR
 from ..scene.frame_review import FrameReview
+from ..scene.review import ACCEPTED_EVENT
 from ..scene.segmentation_nodes import (
     BY_CLICKS,
     BY_HAND,
@@ -99,13 +100,15 @@ class ResultSection(Section, VTKObservationMixin):
             self._shortcuts.install()
 
     def update(self) -> None:
-        """Keep the selected masks among those of the clip."""
+        """Offer the masks of the clip."""
         choices = self._choices()
-        if self.parameterNode is not None and self.state.masks not in choices:
-            masks = choices[-1] if choices else None
-            if masks is not self.parameterNode.masks:
-                self.parameterNode.masks = masks
-        self._showChoices(choices)
+        combo = self.ui.masksComboBox
+        combo.clear()
+        for masks in choices:
+            combo.addItem(masks.GetName(), masks.GetID())
+        if self.state.masks in choices:
+            combo.setCurrentIndex(choices.index(self.state.masks))
+        self.ui.masksRow.setVisible(len(choices) > 1)
 
     def enter(self) -> None:
         """Let the keys work."""
@@ -129,15 +132,6 @@ class ResultSection(Section, VTKObservationMixin):
     def _choices(self) -> list[Any]:
         return maskSequences(self.state.browser) if self.state.browser is not None else []
 
-    def _showChoices(self, choices: list[Any]) -> None:
-        combo = self.ui.masksComboBox
-        combo.clear()
-        for masks in choices:
-            combo.addItem(masks.GetName(), masks.GetID())
-        if self.state.masks in choices:
-            combo.setCurrentIndex(choices.index(self.state.masks))
-        self.ui.masksRow.setVisible(len(choices) > 1)
-
     def _onMasksChosen(self, index: int = -1) -> None:
         choices = self._choices()
         if self.parameterNode is not None and 0 <= index < len(choices):
@@ -154,11 +148,14 @@ class ResultSection(Section, VTKObservationMixin):
             self.ui.resultSeekWidget.setMRMLSequenceBrowserNode(browser)
             self.ui.resultPlayWidget.setMRMLSequenceBrowserNode(browser)
         if masks is not self._masks:
+            events = (vtk.vtkCommand.ModifiedEvent, ACCEPTED_EVENT)
             if self._masks is not None:
-                self.removeObserver(self._masks, vtk.vtkCommand.ModifiedEvent, self._onMasksModified)
+                for event in events:
+                    self.removeObserver(self._masks, event, self._onMasksModified)
             self._masks = masks
             if masks is not None:
-                self.addObserver(masks, vtk.vtkCommand.ModifiedEvent, self._onMasksModified)
+                for event in events:
+                    self.addObserver(masks, event, self._onMasksModified)
 
     def _onClipChanged(self) -> None:
         self._reload()

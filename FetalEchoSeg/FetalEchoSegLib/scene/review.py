@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import vtk
+
 from .segmentation_nodes import BY_CLICKS, BY_HAND, drawnBy, itemOfFrame, setFrameAttributes, shareProxiesOf
 
 ACCEPTED = "FetalEcho.Accepted"
+# A mask sequence invokes it when a frame was accepted, or no longer is. Its masks are the same, so not ModifiedEvent.
+ACCEPTED_EVENT = vtk.vtkCommand.UserEvent + 120
 
 
 def acceptedFrames(masks: Any) -> list[int]:
@@ -31,7 +35,7 @@ def setAccepted(masks: Any, index: int, accepted: bool = True) -> None:
     itemOfFrame(masks, index)
     shareProxiesOf(masks)
     setFrameAttributes(masks, index, {ACCEPTED: "yes" if accepted else None})
-    masks.Modified()  # who shows the frames looks again
+    masks.InvokeEvent(ACCEPTED_EVENT)
 
 
 def protectedFrames(masks: Any) -> list[int]:
