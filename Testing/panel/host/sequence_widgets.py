@@ -106,6 +106,9 @@ class qMRMLSequenceBrowserPlayWidget(_BrowserWidget):
         self._rate.setSuffix("fps")
         self._rate.valueChanged.connect(self.setPlaybackRateFps)
         layout.addWidget(self._rate)
+        self.setPlayPauseShortcut("Ctrl+Shift+Down")
+        self.setPreviousFrameShortcut("Ctrl+Shift+Left")
+        self.setNextFrameShortcut("Ctrl+Shift+Right")
 
     def _button(self, name: str, icon: Any, slot: Callable[..., None]) -> QtWidgets.QPushButton:
         button = QtWidgets.QPushButton(self.style().standardIcon(icon), "")
