@@ -68,7 +68,7 @@ class Answer:
     def stability(self) -> float:
         """See the class; 0 for an empty mask."""
         wider = np.count_nonzero(self.logits > -_STABILITY_OFFSET)
-        return np.count_nonzero(self.logits > _STABILITY_OFFSET) / wider if wider else 0.0
+        return float(np.count_nonzero(self.logits > _STABILITY_OFFSET) / wider) if wider else 0.0
 
 
 class PromptableModel:
