@@ -141,6 +141,9 @@ class FetalEchoSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from FetalEchoSegLib.panel.state import PanelState
         from FetalEchoSegLib.panel.view_section import ViewSection
 
+        # First, as sections report errors there.
+        footer = slicer.util.loadUI(self.resourcePath("UI/FetalEchoSeg.ui"))
+        self.ui = slicer.util.childWidgetVariables(footer)
         self.logic = FetalEchoSegLogic()
         self.state = PanelState(self.logic)
         order = (
@@ -156,10 +159,8 @@ class FetalEchoSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for kind in order:
             section = self.sections[kind.uiName] = kind(self)
             section.load(self.layout)
-        footer = slicer.util.loadUI(self.resourcePath("UI/FetalEchoSeg.ui"))
         self.layout.addWidget(footer)
         self.layout.addStretch(1)
-        self.ui = slicer.util.childWidgetVariables(footer)
         self.ui.cancelButton.connect("clicked(bool)", self.onCancelButton)
         self._showJob(None)
 

@@ -9,10 +9,12 @@ import qt
 from slicer.i18n import tr as _
 
 from ..measurements import Measurement
+from ..measurements.four_chamber_rows import SPINE_NOT_MARKED
 from ..report_content import range_text, z_text
 from .signals import Signal
 
 _COLUMNS = 4
+_TITLE_WIDTH = 150  # pixels; the user can drag it wider
 _HIGHEST = 340  # pixels; longer tables scroll
 # Vermilion, which people with red-green blindness tell from grey too; the words beside it say the same.
 _OUTSIDE_ON_LIGHT, _OUTSIDE_ON_DARK = (178, 70, 0), (255, 164, 84)
@@ -27,9 +29,12 @@ class MeasureTable:
         self._rows: tuple[Measurement, ...] = ()
         widget.setColumnCount(_COLUMNS)
         header = widget.horizontalHeader()
-        header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
-        for column in range(1, _COLUMNS):
+        # A reason spans the value's column and those after it, and would make a column that fits its texts too wide.
+        header.setSectionResizeMode(0, qt.QHeaderView.Interactive)
+        header.setSectionResizeMode(1, qt.QHeaderView.Stretch)
+        for column in range(2, _COLUMNS):
             header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
+        widget.setColumnWidth(0, _TITLE_WIDTH)
         widget.verticalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         widget.setHorizontalHeaderLabels([_("Measure"), _("Value"), _("Normal"), _("z")])
         widget.connect("cellClicked(int,int)", self._onCell)
@@ -55,7 +60,9 @@ class MeasureTable:
         else:
             words = {"above": _("▲ above"), "below": _("▼ below")}
             normal = "\n".join(text for text in (range_text(row), words.get(row.side, "")) if text)
-            texts = [row.title, row.text, normal, z_text(row)]
+            # An estimate must be seen for one, not only on hovering over it.
+            value = f"≈ {row.text}" if SPINE_NOT_MARKED in row.flags else row.text
+            texts = [row.title, value, normal, z_text(row)]
         for column, text in enumerate(texts):
             item = qt.QTableWidgetItem(text)
             item.setToolTip(self._tip(row))

@@ -8,16 +8,16 @@ import slicer
 
 
 def showClip(browser: Any) -> None:
-    """Show a clip's frame in the slice views, upright and fitted, its masks over it, and its playback in the toolbar.
+    """Show a clip's frame upright and fitted in the Red view, and its playback in the toolbar.
 
-    Without views (no main window, headless) only the toolbar is left out, too.
+    A clip has one slice, so the layout becomes the Red view alone. Nothing happens without views (no main window).
     """
     layoutManager = getattr(slicer.app, "layoutManager", lambda: None)()
     if layoutManager is None:
         return
     slicer.modules.sequences.setToolBarActiveBrowserNode(browser)
-    for name in layoutManager.sliceViewNames():
-        node = layoutManager.sliceWidget(name).mrmlSliceNode()
-        if name == "Red":
-            node.SetOrientation("Axial")
+    layoutManager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView)
+    red = layoutManager.sliceWidget("Red")
+    if red is not None:
+        red.mrmlSliceNode().SetOrientation("Axial")
     slicer.util.setSliceViewerLayers(background=browser.GetProxyNode(browser.GetMasterSequenceNode()), fit=True)
