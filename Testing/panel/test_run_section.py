@@ -89,6 +89,7 @@ def gate(monkeypatch):
 
 
 def apply(panel):
+    driver.wait_until(lambda: panel.ui.applyButton.enabled)  # other sections may be at work
     driver.click(panel.ui.applyButton)
 
 
@@ -247,6 +248,8 @@ def test_edits_are_kept_whatever_the_answer(panel, parameters, clip, logic, answ
         assert segmentations() == ["Clip segmentation"]
     expected = "5 frames segmented" if answer == "Keep, Segment Others" else "8 frames segmented"
     assert panel.ui.notesLabel.text.startswith(expected)
+    kept = "Kept as you drew or accepted them: 2, 5 to 6." in panel.ui.notesLabel.text
+    assert kept == (answer == "Keep, Segment Others")
 
 
 def test_an_edit_made_during_the_run_is_kept_and_told(panel, parameters, clip, logic, gate):

@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 
 from ..errors import Cancelled, FetalEchoError
 from ..scene.rerun import predictionNotes
+from .device_setting import deviceSetting
 from .section import Section
 
 
@@ -116,8 +117,8 @@ class RunSection(Section):
             None if parameters.view.value == "automatic" else parameters.view.value,
             parameters.model,
             self._frames(),
-            slicer.util.settingsValue("FetalEcho/device", "auto"),
-            slicer.util.settingsValue("FetalEcho/precision", "auto"),
+            deviceSetting(),
+            "auto",
             self.state.masks,
             INTERACTIVE_SECONDS,
         )
@@ -207,9 +208,9 @@ class RunSection(Section):
             if self.parameterNode is not None:
                 self.parameterNode.masks = masks
             self.state.masksModified()
-        self._say(self._summary(placement, prediction, masks), masks)
+        self._say(self._summary(run, placement, prediction), masks)
 
-    def _summary(self, placement: Any, prediction: Any, masks: Any) -> list[str]:
+    def _summary(self, run: Any, placement: Any, prediction: Any) -> list[str]:
         count = len(placement.frames)
         text = (
             _("{n} frames segmented as {view} with {model}.")
@@ -217,12 +218,13 @@ class RunSection(Section):
             else _("1 frame segmented as {view} with {model}.")
         )
         lines = [text.format(n=count, view=prediction.view.short, model=prediction.bundle.name)]
-        if placement.kept:
-            lines.append(_("Kept as you drew or accepted them: {list}.").format(list=_listed(placement.kept)))
+        kept = sorted({*run.spared, *placement.kept})
+        if kept:
+            lines.append(_("Kept as you drew or accepted them: {list}.").format(list=_listed(kept)))
         if placement.reason:
             lines.append(
                 _("{reason} The result is a new segmentation, '{name}'.").format(
-                    reason=placement.reason, name=masks.GetName()
+                    reason=placement.reason, name=placement.masks.GetName()
                 )
             )
         return lines

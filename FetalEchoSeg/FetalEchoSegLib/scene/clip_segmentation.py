@@ -21,6 +21,7 @@ class ClipSegmentation:
     frames  numbers of the frames to segment, in order
     atRisk  those of them that hold the user's work in ``masks``, which the run would replace: call ``keepEdits`` or
             ``makeNew`` first, unless they may be lost
+    spared  those that ``keepEdits`` left out
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class ClipSegmentation:
         bundle = _bundle(model)
         self._segmenterOptions = (bundle.path, device, precision)
         self.atRisk = framesAtRisk(masks, self.frames, view or self._cine.view, bundle.identity())
+        self.spared: list[int] = []
         self._run: SegmentationRun | None = None
 
     @property
@@ -65,7 +67,7 @@ class ClipSegmentation:
         if len(self.atRisk) == len(self.frames):
             raise InvalidRequest("All of these frames hold your edits, so nothing is left to segment.")
         self.frames = [index for index in self.frames if index not in self.atRisk]
-        self.atRisk = []
+        self.spared, self.atRisk = self.atRisk, []
 
     def makeNew(self) -> None:
         """Leave the present segmentation alone, and make another one of the result."""
