@@ -581,6 +581,7 @@ class ctkDirectoryButton(QtWidgets.QWidget):
         super().__init__(parent)
         self._directory = directory or "."
         self._text = ""
+        self._elideMode = Qt.TextElideMode.ElideNone
         self._button = QtWidgets.QPushButton(self._directory)
         row(self, self._button)
         self._button.clicked.connect(self.browse)
@@ -592,7 +593,20 @@ class ctkDirectoryButton(QtWidgets.QWidget):
             self.directoryChanged.emit(self._directory)
 
     def _show(self) -> None:
-        self._button.setText(self._text or self._directory)
+        text = self._text or self._directory
+        if self._elideMode != Qt.TextElideMode.ElideNone:
+            text = self._button.fontMetrics().elidedText(text, self._elideMode, max(0, self.width - 16))
+        self._button.setText(text)
+
+    def _elide(self, mode: Any) -> None:
+        self._elideMode = mode
+        if mode != Qt.TextElideMode.ElideNone:  # an elided button may be narrower than its text
+            self._button.setMinimumWidth(1)
+        self._show()
+
+    def resizeEvent(self, event: Any) -> None:
+        super().resizeEvent(event)
+        self._show()
 
     def _label(self, text: str) -> None:
         self._text = text
@@ -600,6 +614,7 @@ class ctkDirectoryButton(QtWidgets.QWidget):
 
     directory = Property(str, lambda self: self._directory, lambda self, v: self._change(v))
     text = Property(str, lambda self: self._text, lambda self, v: self._label(v))
+    elideMode = Property(int, lambda self: self._elideMode.value, lambda self, v: self._elide(Qt.TextElideMode(v)))
 
     def browse(self) -> None:
         directory = qt.QFileDialog.getExistingDirectory(self, self.caption, self._directory)
