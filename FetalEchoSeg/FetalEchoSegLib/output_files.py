@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -29,6 +30,15 @@ _REASONS = {
 def reason(error: OSError) -> str:
     """Why a write failed and what to do about it, as the end of a sentence."""
     return _REASONS.get(error.errno or 0, error.strerror or str(error))
+
+
+_NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
+
+
+def file_stem(name: str) -> str:
+    """``name`` (of a clip) without its suffix, fit for a file name on every system: "a/b: 1.dcm" becomes "a_b_ 1"."""
+    stem = _NOT_IN_NAMES.sub("_", Path(name.replace("/", "_")).stem).strip(" .")
+    return stem[:100] or "clip"
 
 
 @contextmanager

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 FORMATS = ("html", "pdf", "csv")
+_NAMES = {
+    "html": ("report.html",),
+    "pdf": ("report.pdf",),
+    "csv": ("conditions.csv", "frames.csv", "measurements.csv"),
+}
 _TEMPLATES = Path(__file__).parent / "templates"
 _MOST_ROWS = 300  # of the per-frame table; the CSV holds all
 
@@ -112,24 +117,28 @@ def write_report(
     Raises InvalidRequest for an unknown format or none, MissingDependency without the library for PDF, and
     UnwritableOutput. Each file is written as a whole or not at all.
     """
-    check_formats(formats)
-    folder = Path(folder)
-    prefix = f"{stem} " if stem else ""
-    written = []
-    if "html" in formats:
-        written.append(folder / f"{prefix}report.html")
-        write_text(written[-1], render_html(content))
-    if "pdf" in formats:
-        from .report_pdf import render_pdf
+    paths = {name: Path(folder) / name for name in report_names(formats, stem)}
+    for name, path in paths.items():
+        if name.endswith(".html"):
+            write_text(path, render_html(content))
+        elif name.endswith(".pdf"):
+            from .report_pdf import render_pdf
 
-        written.append(folder / f"{prefix}report.pdf")
-        write_bytes(written[-1], render_pdf(content))
-    if "csv" in formats:
-        tables = {"conditions": content.conditions, "frames": content.frames, "measurements": content.measures}
-        for name, table in tables.items():
-            written.append(folder / f"{prefix}{name}.csv")
-            table.to_csv(written[-1])  # type: ignore[attr-defined]
-    return tuple(written)
+            write_bytes(path, render_pdf(content))
+        elif name.endswith("conditions.csv"):
+            content.conditions.to_csv(path)
+        elif name.endswith("frames.csv"):
+            content.frames.to_csv(path)
+        else:
+            content.measures.to_csv(path)
+    return tuple(paths.values())
+
+
+def report_names(formats: Collection[str], stem: str = "") -> tuple[str, ...]:
+    """Names of the files that ``write_report`` makes; raises InvalidRequest as it does."""
+    check_formats(formats)
+    prefix = f"{stem} " if stem else ""
+    return tuple(f"{prefix}{name}" for wanted in FORMATS if wanted in formats for name in _NAMES[wanted])
 
 
 def check_formats(formats: Collection[str]) -> None:

@@ -76,14 +76,21 @@ def render_pdf(content: ReportContent) -> bytes:
     return bytes(page.output())
 
 
-def _paper(content: ReportContent) -> Any:
-    """An empty document whose every page says what it is not, and which model it is from."""
+def require_pdf_writer() -> None:
+    """MissingDependency when fpdf2 is not installed: to be known before minutes of work."""
     try:
-        from fpdf import FPDF
+        import fpdf  # noqa: F401
     except ImportError:
         raise MissingDependency(
             "Writing a PDF report needs the package fpdf2: install it with pip install fpdf2, or choose HTML."
         ) from None
+
+
+def _paper(content: ReportContent) -> Any:
+    """An empty document whose every page says what it is not, and which model it is from."""
+    require_pdf_writer()
+    from fpdf import FPDF
+
     logging.getLogger("fontTools").setLevel(logging.WARNING)
     bundle = content.bundle
     footer = f"{RESEARCH_ONLY} Model {bundle}{f': {bundle.notice}' if bundle.notice else ''}"

@@ -19,6 +19,7 @@ from FetalEchoSegLib.cine import Cine, Origin
 from FetalEchoSegLib.conditions import ConditionThreshold
 from FetalEchoSegLib.errors import InvalidRequest, MissingDependency, UnwritableOutput
 from FetalEchoSegLib.measurements import Measurement
+from FetalEchoSegLib.output_files import file_stem
 from FetalEchoSegLib.prediction import BundleIdentity, Prediction
 from FetalEchoSegLib.report_content import MaskHistory, range_text, report_content
 from FetalEchoSegLib.report_pdf import render_pdf
@@ -412,3 +413,11 @@ def test_a_full_disk_leaves_the_earlier_pdf(tmp_path, monkeypatch):
 )
 def test_normal_ranges_have_three_digits_and_no_exponent(low, high, text):
     assert range_text(Measurement("x", "X", 1.0, "", low=low, high=high)) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [("clip.dcm", "clip"), ("a/b: 1.dcm", "a_b_ 1"), ("x" * 300, "x" * 100), (" . ", "clip"), ("Größe.mp4", "Größe")],
+)
+def test_a_clips_name_becomes_a_file_name_that_every_system_takes(name, stem):
+    assert file_stem(name) == stem

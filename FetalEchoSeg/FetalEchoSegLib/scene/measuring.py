@@ -17,6 +17,7 @@ from ..output_files import require_writable
 from ..prediction import Prediction
 from ..report import FORMATS, check_formats, write_report
 from ..report_content import MaskHistory, report_content
+from ..report_pdf import require_pdf_writer
 from ..tables import FrameTable, MeasurementTable, frame_table, measurement_table
 from .plots import showCurves
 from .review import acceptedFrames
@@ -90,9 +91,11 @@ class ReportTask:
         formats: Collection[str] = FORMATS,
         progress: Progress | None = None,
         cancelled: Callable[[], bool] | None = None,
+        stem: str = "",
     ) -> tuple[Path, ...]:
         """Write the report and return its files.
 
+        stem       put before the name of every file
         progress   called with (steps done, steps in all, what comes next)
         cancelled  asked between the steps
         Raises InvalidRequest, MissingDependency, UnwritableOutput, and Cancelled; every file that is there then is
@@ -110,6 +113,8 @@ class ReportTask:
         task = self.measurement
         check_formats(formats)
         require_writable(folder)
+        if "pdf" in wanted:
+            require_pdf_writer()
         step(0, "Measuring and drawing")
         content = report_content(
             task.cine,
@@ -125,7 +130,7 @@ class ReportTask:
         )
         for done, name in enumerate(wanted, 1):
             step(done, f"Writing {name.upper()}")
-            written += write_report(folder, content, (name,))
+            written += write_report(folder, content, (name,), stem)
         return tuple(written)
 
 
