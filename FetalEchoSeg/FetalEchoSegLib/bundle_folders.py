@@ -43,6 +43,12 @@ def bundle_folders() -> list[Path]:
     return folders
 
 
+def bundle_name(path: Path) -> str:
+    """A name for the bundle of an imported file: the file's, where a folder can have it."""
+    kept = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in path.stem).lstrip("._-")
+    return kept[:64] or "imported"
+
+
 @contextmanager
 def place_bundle(folder: Path) -> Iterator[Path]:
     """Give an empty temporary folder beside ``folder`` and move it there when the block ends without an error.

@@ -308,11 +308,9 @@ def _models(options: argparse.Namespace) -> None:
         installed = bundle.install_bundle(options.install, sha256=options.sha256, progress=_bar("bytes"))
         _say(f"Installed {_listed(installed)}")
     elif options.import_checkpoint:
-        from .networks.checkpoints import import_checkpoint, read_checkpoint
-        from .promptable.checkpoints import import_promptable, is_promptable
+        from .bundle_import import import_model
 
-        path, name = options.import_checkpoint, options.name
-        found = import_promptable(path, name) if is_promptable(read_checkpoint(path)) else import_checkpoint(path, name)
+        found = import_model(options.import_checkpoint, options.name)
         _say(f"Imported {_listed(found)}")
     else:
         from .promptable.bundle import list_promptables

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from ..bundle_card import NAME_PATTERN, Card
+from ..bundle_folders import bundle_name
 from ..errors import InvalidRequest, UnusableBundle
 from .configuration import EchoCareConfig
 from .parameters import ENCODER_PREFIX, parameter_shapes
@@ -250,12 +251,6 @@ def _numpy_numbers_allowed() -> AbstractContextManager[Any]:
     allowed: list[Any] = [(scalar, name) for name in names]
     allowed += [np.dtype, type(np.dtype(np.float64)), type(np.dtype(np.float32)), type(np.dtype(np.int64))]
     return torch.serialization.safe_globals(allowed)
-
-
-def bundle_name(path: Path) -> str:
-    """A name for the bundle of an imported file: the file's, where a folder can have it."""
-    kept = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in path.stem).lstrip("._-")
-    return kept[:64] or "imported"
 
 
 def _some(names: tuple[str, ...]) -> str:

@@ -29,6 +29,7 @@ class DependenciesSection(Section):
     def setup(self) -> None:
         """Fill the table, and put the line at the top of the panel."""
         self._statuses: list[Status] = []
+        self._isNew = True
         table = self.ui.dependenciesTable
         headers = [_("Package"), _("Needed"), _("Installed"), _("For")]
         table.setColumnCount(len(headers))
@@ -53,7 +54,10 @@ class DependenciesSection(Section):
 
     def enter(self) -> None:
         """Look again: another module may have installed something."""
-        self.check()
+        if self._isNew:
+            self._isNew = False
+        else:
+            self.check()
 
     def check(self) -> None:
         """Look at what is installed, and show it."""

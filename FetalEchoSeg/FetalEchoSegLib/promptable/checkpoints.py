@@ -16,8 +16,9 @@ import torch
 import torch.nn.functional as F
 
 from ..bundle_card import NAME_PATTERN
+from ..bundle_folders import bundle_name
 from ..errors import InvalidRequest, UnusableBundle
-from ..networks.checkpoints import bundle_name, match_tensors, read_checkpoint
+from ..networks.checkpoints import match_tensors, read_checkpoint
 from .configuration import PromptableConfig
 from .parameters import parameter_shapes
 
