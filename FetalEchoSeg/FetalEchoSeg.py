@@ -360,15 +360,63 @@ class FetalEchoSegLogic(ScriptedLoadableModuleLogic):
         return FetalEchoSegParameterNode(super().getParameterNode())
 
     def models(self) -> list[str]:
-        """Names of the models on this machine, the default first; empty when none can be read."""
+        """Names of the models on this machine, the default first; empty when none can be read.
+
+        >>> FetalEchoSegLogic().models()[0]
+        'demo-tiny'
+        """
         from FetalEchoSegLib.errors import FetalEchoError
 
         try:
-            from FetalEchoSegLib.bundle import list_bundles
+            from FetalEchoSegLib.bundle import DEFAULT_BUNDLE, list_bundles
 
-            return [bundle.name for bundle in list_bundles()]
+            return sorted((bundle.name for bundle in list_bundles()), key=lambda name: name != DEFAULT_BUNDLE)
         except (ImportError, FetalEchoError):  # before the dependencies are installed
             return []
+
+    def installModel(self, source: str | Path, sha256: str | None = None) -> str:
+        """Install a model from a folder, a .zip file or an https address; its name. Mind its licence.
+
+        :param sha256: expected hash of the .zip file; None trusts the address and checks the weights only.
+        :raises FetalEchoError: UnusableBundle, UnwritableOutput; nothing is installed then.
+
+        >>> FetalEchoSegLogic().installModel("model.zip")  # doctest: +SKIP
+        """
+        from FetalEchoSegLib.bundle import install_bundle
+
+        return install_bundle(source, sha256).name
+
+    def importModel(self, path: str | Path, name: str | None = None, kind: str = "auto") -> str:
+        """Make a model of a foreign checkpoint; its name.
+
+        :param kind: "network" (FETUS 2026 baseline), "encoder" (EchoCare), "promptable" (SAM-Med2D), or "auto".
+        :raises FetalEchoError: UnusableBundle with what did not fit, InvalidRequest, UnwritableOutput.
+
+        >>> FetalEchoSegLogic().importModel("best.pth", "baseline")  # doctest: +SKIP
+        """
+        from FetalEchoSegLib.bundle_import import import_model
+
+        return import_model(path, name, kind).name
+
+    def missingPackages(self) -> list[str]:
+        """Python packages without which FetalEcho cannot segment; the panel's section Dependencies installs them.
+
+        >>> FetalEchoSegLogic().missingPackages()
+        []
+        """
+        from FetalEchoSegLib.dependencies import missing
+
+        return [requirement.package for requirement in missing()]
+
+    def devices(self) -> dict[str, str]:
+        """What ``segment`` can compute on, by the name that it takes, with product and memory.
+
+        >>> "cpu" in FetalEchoSegLogic().devices()
+        True
+        """
+        from FetalEchoSegLib.hardware import look
+
+        return {device.device: str(device) for device in look().usable}
 
     def loadCine(self, path: str | Path, name: str = "") -> vtkMRMLSequenceBrowserNode:
         """Read a clip or still from a file or folder into the scene.
@@ -471,6 +519,9 @@ class FetalEchoSegLogic(ScriptedLoadableModuleLogic):
 
         :param secondsPerBatch: how long the network may take between two reports; None for whole batches.
         """
+        from FetalEchoSegLib.dependencies import require_installed
+
+        require_installed()  # before the imports that need them
         from FetalEchoSegLib.anatomy import View
         from FetalEchoSegLib.errors import InvalidRequest
         from FetalEchoSegLib.scene.clip_segmentation import ClipSegmentation

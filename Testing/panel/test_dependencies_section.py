@@ -19,6 +19,7 @@ from FetalEchoSegLib import dependencies
 from FetalEchoSegLib.dependencies import REQUIREMENTS
 
 from .host import desktop, driver
+from .results import makeCine
 
 PACKAGES = {entry.package: entry for entry in REQUIREMENTS}
 
@@ -309,3 +310,60 @@ def test_check_again_sees_what_was_installed_elsewhere(machine):
     driver.click(panel.ui.checkDependenciesButton)
     assert panel.ui.dependenciesStateLabel.text == "Everything is installed."
     assert desktop.dialogs.log == []
+
+
+def test_apply_says_what_is_missing(machine, monkeypatch):
+    machine.remove("h5py", "opencv-python-headless")
+    monkeypatch.setitem(sys.modules, "FetalEchoSegLib.segmentation", None)  # its import would fail without them
+    panel = openPanel()
+    logic = panel.self().logic
+    logic.getParameterNode().browser = logic.addCine(makeCine(2), "Clip")
+    driver.process_events()
+    driver.script_dialog(_answer(True), about="h5py and opencv-python-headless are not installed: press Install")
+    driver.click(panel.ui.applyButton)
+    assert panel.self().job is None
+
+
+_BARE = """
+import sys
+sys.path[:0] = sys.argv[1:3]
+from panel.host import boot, driver
+boot.start()
+absent = set(sys.argv[3].split(","))
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in absent:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Absent())
+for name in list(sys.modules):
+    if name.partition(".")[0] in absent:
+        del sys.modules[name]
+panel = driver.open_module("FetalEchoSeg")
+print("STATE", panel.ui.dependenciesStateLabel.text)
+print("MODEL", panel.ui.modelProblemLabel.text)
+from panel.host import pythonqt
+print("SLOTS", pythonqt.slot_errors)
+sys.stdout.flush()
+import os
+os._exit(0)
+"""
+
+
+def test_the_panel_opens_in_a_slicer_without_any_of_the_packages():
+    """In a process of its own, in which they cannot be imported."""
+    testing = Path(__file__).resolve().parents[1]
+    absent = [entry for entry in REQUIREMENTS if not entry.with_slicer]
+    modules = ",".join(entry.module for entry in absent)
+    answer = subprocess.run(
+        [sys.executable, "-c", _BARE, str(testing), str(testing.parent / "FetalEchoSeg"), modules],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    output = answer.stdout + answer.stderr
+    assert "STATE Not installed: torch, monai" in answer.stdout, output
+    assert "MODEL There is no model yet: install the dependencies." in answer.stdout, output
+    assert "SLOTS []" in answer.stdout, output

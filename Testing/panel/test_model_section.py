@@ -98,7 +98,7 @@ def waitForJob(panel, seconds=60):
 
 def test_the_demo_model_comes_first_with_its_card(installed):
     panel = openPanel()
-    assert models(panel) == ["demo-tiny", "test-random"]
+    assert models(panel) == ["demo-tiny", "test-random"] == panel.self().logic.models()
     assert panel.ui.modelComboBox.currentText == "demo-tiny"
     assert panel.ui.modelNoticeLabel.text.startswith("Trained on synthetic data only")
     assert panel.ui.modelNoticeLabel.font.bold()
@@ -446,6 +446,15 @@ def test_closing_the_scene_during_an_installation_leaves_nothing(server, monkeyp
 
     driver.wait_until(isEmpty, 20)
     assert models(panel) == ["demo-tiny"]
+
+
+def test_the_console_can_do_the_same(archive, small, tmp_path):
+    logic = openPanel().self().logic
+    assert logic.installModel(archive) == "test-random"
+    torch.save({"model": small.state_dict()}, tmp_path / "best.pth")
+    assert logic.importModel(tmp_path / "best.pth", "baseline") == "baseline"
+    assert logic.models() == ["demo-tiny", "baseline", "test-random"]
+    assert logic.devices() == {"cpu": "CPU: Test CPU, 24 GiB"}
 
 
 # the device

@@ -8,6 +8,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from ..dependencies import require_installed
 from ..errors import Cancelled, FetalEchoError
 from ..scene.rerun import predictionNotes
 from .device_setting import deviceSetting
@@ -109,6 +110,7 @@ class RunSection(Section):
     # the run
 
     def _start(self) -> None:
+        require_installed()  # before the import that needs them
         from ..segmentation import INTERACTIVE_SECONDS
 
         parameters = self.parameterNode
