@@ -54,7 +54,7 @@ class Geometry:
             )
             square = frame[rows[:, np.newaxis], columns].astype(np.float32)
         else:
-            square = _resample(frame.astype(np.float32), self.size)
+            square = _resample(frame, self.size).astype(np.float32)
         if square.ndim == 2:
             square = np.repeat(square[:, :, np.newaxis], 3, axis=2)
         normalised = (square - np.array(PIXEL_MEAN, dtype=np.float32)) / np.array(PIXEL_STD, dtype=np.float32)
@@ -90,11 +90,15 @@ class Geometry:
 def _resample(frame: np.ndarray, size: int) -> np.ndarray:
     import cv2
 
-    for axis in (0, 1):  # each axis by its own rule: a frame can be wider and lower than the square
-        length = frame.shape[axis]
+    height, width = frame.shape[:2]
+    # Each axis by its own rule: a frame can be wider and lower than the square. Mostly both shrink, at once.
+    if height > size and width > size:
+        return np.asarray(cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA))
+    for target, length in (((width, size), height), ((size, size), width)):
         if length != size:
-            target = (frame.shape[1], size) if axis == 0 else (size, frame.shape[0])
-            frame = cv2.resize(frame, target, interpolation=cv2.INTER_AREA if length > size else cv2.INTER_LINEAR)
+            frame = np.asarray(
+                cv2.resize(frame, target, interpolation=cv2.INTER_AREA if length > size else cv2.INTER_LINEAR)
+            )
     return frame
 
 

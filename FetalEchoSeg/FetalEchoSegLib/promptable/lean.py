@@ -1,9 +1,9 @@
 """The lean image encoder: the same function on the same parameters, for inference only.
 
 Compared with the plain one: tokens that only pad a window are never projected nor asked (they still answer as keys:
-being zeros before the projection, their key and value are its bias); the position bias of the attention is part of the
-one product of queries and keys; the adapter's convolutions are matrix products on weights laid out once, the
-transposed one as four, one for each parity of the output, so that nothing is scattered.
+being zeros before the projection, their key and value are its bias); attention is fused; the adapter's convolutions are
+matrix products on weights laid out once, the transposed one as four, one for each parity of the output, so that nothing
+is scattered.
 """
 
 from __future__ import annotations
@@ -137,10 +137,6 @@ class _Block:
         # Row i of a table: offset of a query and a key, from 1 - side to side - 1.
         offsets = torch.arange(self._side)[:, None] - torch.arange(self._side) + self._side - 1
         self._tables = [place.put(state[f"{prefix}attn.rel_pos_{axis}"][offsets]) for axis in "hw"]
-        steps = torch.arange(self._side)
-        row, column = steps.repeat_interleave(self._side), steps.repeat(self._side)
-        spots = torch.cat([F.one_hot(row, self._side), F.one_hot(column, self._side)], 1)
-        self._spots = place.put(spots.float())  # (side * side, 2 * side)
         self._adapter = _Adapter(state, prefix + "Adapter.", place) if config.adapters else None
 
     def __call__(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -176,16 +172,13 @@ class _Block:
         windows, held, c = query.shape
         heads, depth = self._heads, c // self._heads
         q = query.reshape(windows, height, width, heads, depth)
-        by_row = torch.einsum("bhwnc,hkc->bnhwk", q, self._tables[0][:height])
-        by_column = torch.einsum("bhwnc,wkc->bnhwk", q, self._tables[1][:width])
-        q = q.permute(0, 3, 1, 2, 4)
-        # q k + bias(row offset) + bias(column offset) is one product, of queries and keys with the biases appended.
-        wide = torch.cat([q * depth**-0.5, by_row, by_column], -1).reshape(windows * heads, held, -1)
-        k = key.reshape(windows, -1, heads, depth).transpose(1, 2)
-        k = torch.cat([k, self._spots.expand(windows, heads, *self._spots.shape)], -1).flatten(0, 1)
-        v = value.reshape(windows, -1, heads, depth).transpose(1, 2).flatten(0, 1)
-        found = torch.bmm(torch.bmm(wide, k.transpose(1, 2)).softmax(-1), v)
-        return found.view(windows, heads, held, depth).transpose(1, 2).reshape(windows, held, c)
+        by_row = torch.einsum("bhwnc,hkc->bnhwk", q, self._tables[0][:height]).contiguous()
+        by_column = torch.einsum("bhwnc,wkc->bnhwk", q, self._tables[1][:width]).contiguous()
+        # The fused attention takes the bias as its mask and never writes the scores to memory.
+        bias = (by_row[..., :, None] + by_column[..., None, :]).view(windows, heads, held, -1)
+        q, k, v = (part.reshape(windows, -1, heads, depth).transpose(1, 2) for part in (query, key, value))
+        found = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        return found.transpose(1, 2).reshape(windows, held, c)
 
 
 class _Adapter:
