@@ -9,6 +9,7 @@ Run: python Testing/benchmarks/bench_measurements.py
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -222,9 +223,42 @@ def model_masks():
     return masks
 
 
+# What the truth masks must give: (what, end of the measure's name, goal, unit).
+GOALS = (
+    ("area ratios", ("area_ratio",), 3.0, "% of truth"),
+    ("cardiac axis with a click on the spine", ("cardiac_axis",), 3.0, "°"),
+    ("vessel diameters", ("_diameter",), 0.3, "mm"),
+    ("heart rate", ("heart_rate",), 2.0, "bpm"),
+)
+
+
+def against_goals(found):
+    """Worst limit of agreement of each group of measures that has a goal, as rows."""
+    rows = []
+    for what, ends, goal, unit in GOALS:
+        errors = [values for (_, name), (values, _, _) in found.items() if name.endswith(ends) and len(values) > 1]
+        worst = max(abs(np.mean(e)) + 1.96 * np.std(e, ddof=1) for e in errors) if errors else float("nan")
+        rows.append((f"truth, worst limit of agreement of {what} (goal: within {goal:g})", f"{worst:.2f}", unit))
+    return rows
+
+
+def speed():
+    """Seconds to measure a clip of 60 frames, 512 x 512, as rows: the panel does it after every run."""
+    rows = []
+    for view in (View.FOUR_CHAMBER, View.THREE_VESSEL_TRACHEA):
+        case = sample_case(view, 500)
+        cine, labels, _ = truth_masks(case)
+        began = time.perf_counter()
+        measure(labels, cine, view, gestational_age=22.0)
+        size = "×".join(map(str, labels.shape))
+        rows.append((f"measuring {size}, {view.short}", f"{time.perf_counter() - began:.2f}", "s"))
+    return rows
+
+
 def run(cases=CASES, model_cases=MODEL_CASES):
     """(name, value, unit) rows; value is "bias [lower limit, upper limit]"."""
-    rows = summary(differences((sample_case(v, 500 + k) for v in View for k in range(cases)), truth_masks), "truth")
+    found = differences((sample_case(v, 500 + k) for v in View for k in range(cases)), truth_masks)
+    rows = speed() + against_goals(found) + summary(found, "truth")
     arches = (sample_case(View.THREE_VESSEL_TRACHEA, 700 + k, ()) for k in range(cases // 2))
     right_arches = (
         sample_case(View.THREE_VESSEL_TRACHEA, 700 + k, [Condition.RIGHT_AORTIC_ARCH]) for k in range(cases // 2)

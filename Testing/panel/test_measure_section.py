@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import slicer
 from FetalEchoSegLib.anatomy import Structure, View
+from FetalEchoSegLib.cine import Cine
+from FetalEchoSegLib.panel import measure_section
 from FetalEchoSegLib.phantom.cases import sample_case
 from FetalEchoSegLib.prediction import BundleIdentity, Prediction
 from FetalEchoSegLib.scene.plots import curvesChart
@@ -24,6 +26,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 from bench_measurements import truth_masks
 
 _made = {}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """No test depends on the speed of the machine: measuring counts as quick."""
+    monkeypatch.setattr(measure_section, "_QUICK_SECONDS", 1000.0)
 
 
 def truth(view=View.FOUR_CHAMBER):
@@ -211,6 +219,21 @@ def test_edits_are_measured_again_without_new_nodes():
     assert slicer.mrmlScene.GetNumberOfNodes() == count - 1  # the curve of the atrium
 
 
+def test_where_measuring_is_slow_edits_are_marked_and_the_button_measures(monkeypatch):
+    panel, _, masks = show()
+    measured(panel)
+    monkeypatch.setattr(measure_section, "_QUICK_SECONDS", 0.0)
+    labels = panel.self().logic.labels(masks)
+    labels[labels == Structure.LEFT_ATRIUM] = Structure.WHOLE_HEART
+    for frame, edited in enumerate(labels):
+        setFrameLabels(masks, frame, edited, "hand")
+    driver.wait_until(lambda: panel.ui.measureStateLabel.text == "Masks were edited since: measure again.", 20)
+    assert not rows(panel)["LA/RA area ratio"][0].startswith("not measurable")
+    driver.click(panel.ui.measureButton)
+    driver.wait_until(lambda: rows(panel)["LA/RA area ratio"][0].startswith("not measurable"), 60)
+    driver.wait_until(lambda: panel.ui.measureStateLabel.text == "No z-scores: enter the gestational age.", 20)
+
+
 def test_results_go_with_the_masks_and_with_the_scene():
     panel, browser, masks = show()
     measured(panel)
@@ -253,6 +276,31 @@ def test_a_closed_section_measures_when_it_is_opened():
     assert panel.ui.measureTable.rowCount == 0
     panel.ui.measureCollapsibleButton.collapsed = False
     assert set(measured(panel)) == {"Ascending aorta diameter", "Heart rate"}
+
+
+def test_a_still_is_measured_without_curves():
+    _, cine, labels, _ = truth()
+    panel = driver.open_module("FetalEchoSeg")
+    logic = panel.self().logic
+    browser = logic.addCine(Cine.from_array(cine.frames[:1], spacing=cine.spacing), "Still")
+    masks = logic.addPrediction(prediction(labels[:1], View.FOUR_CHAMBER), browser)
+    parameters = logic.getParameterNode()
+    parameters.browser, parameters.masks = browser, masks
+    found = measured(panel)
+    assert found["Cardiothoracic area ratio"][0].startswith("0.")
+    assert "no heart beat" in found["LV fractional area change"][0]
+    assert not panel.ui.curvesPlotView.visible
+
+
+def test_empty_masks_give_reasons_and_no_error():
+    _, cine, labels, _ = truth()
+    panel = driver.open_module("FetalEchoSeg")
+    logic = panel.self().logic
+    browser = logic.addCine(cine, "Clip")
+    logic.addPrediction(prediction(np.zeros_like(labels), View.RVOT), browser)
+    logic.getParameterNode().browser = browser
+    found = measured(panel)
+    assert {value for value, *_ in found.values()} == {"not measurable: the masks are empty"}
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

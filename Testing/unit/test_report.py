@@ -16,6 +16,7 @@ from FetalEchoSegLib import charts, overlay_pictures, report, tables
 from FetalEchoSegLib.anatomy import RESEARCH_ONLY, Condition, Structure, View
 from FetalEchoSegLib.anatomy import condition_table as permitted_conditions
 from FetalEchoSegLib.cine import Cine, Origin
+from FetalEchoSegLib.commands import build_parser
 from FetalEchoSegLib.conditions import ConditionThreshold
 from FetalEchoSegLib.errors import InvalidRequest, MissingDependency, UnwritableOutput
 from FetalEchoSegLib.measurements import Measurement
@@ -421,3 +422,11 @@ def test_normal_ranges_have_three_digits_and_no_exponent(low, high, text):
 )
 def test_a_clips_name_becomes_a_file_name_that_every_system_takes(name, stem):
     assert file_stem(name) == stem
+
+
+def test_the_result_of_a_command_has_a_pdf_when_it_was_asked_for(tmp_path):
+    assert build_parser().parse_args(["segment", "clip.dcm", "--out", "out", "--pdf"]).pdf
+    files = make_files(tmp_path, pdf=True)
+    assert files.pdf.read_bytes().startswith(b"%PDF")
+    assert files.pdf in files.all
+    assert make_files(tmp_path / "other").pdf is None

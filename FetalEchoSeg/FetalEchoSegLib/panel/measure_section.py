@@ -236,7 +236,8 @@ class MeasureSection(Section, VTKObservationMixin):
     def _showCurves(self) -> None:
         chart = curvesChart(self.state.masks)
         owner = self.parameterNode.parameterNode if self.parameterNode is not None else None
-        self._curves.show(chart if owner is not None and self._hasRows else None, owner)
+        isClip = self.state.frameCount > 1
+        self._curves.show(chart if owner is not None and self._hasRows and isClip else None, owner)
 
     @property
     def _hasRows(self) -> bool:
