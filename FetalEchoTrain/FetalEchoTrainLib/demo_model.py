@@ -187,7 +187,7 @@ def _train_round(
             order, losses = rng.permutation(len(seen))[: steps * schedule.batch_size], []
             for rows in order.reshape(steps, schedule.batch_size):
                 for group in optimizer.param_groups:
-                    group["lr"] = part.learning_rate * _rate(step / total)
+                    group["lr"] = part.learning_rate * learning_rate(step / total)
                 pairs = [augment(seen.images[i], seen.masks[i], rng, part.augmentation) for i in rows]
                 images = torch.from_numpy(np.stack([p[0] for p in pairs]))[:, None]
                 masks = torch.from_numpy(np.stack([p[1] for p in pairs]).astype(np.int64))
@@ -206,7 +206,7 @@ def _train_round(
     return model
 
 
-def _rate(progress: float) -> float:
+def learning_rate(progress: float) -> float:
     """Learning rate relative to its peak: a short warm-up, then a cosine to 2 %."""
     return min(1.0, (progress + 1e-3) / 0.03) * (0.02 + 0.49 * (1 + math.cos(math.pi * progress)))
 

@@ -1,0 +1,433 @@
+"""The demo bundle that answers clicks: the tiny promptable network, trained on the phantom by iterative clicking.
+
+    python -m FetalEchoTrainLib.demo_promptable --out Resources/Models/demo-clicks --work build/demo-model
+
+uses the data set of ``demo_model`` (made if it is not there). In each step structures of a few frames are prompted (a
+click, a box, a spoilt mask to correct), and a click is added in what is still wrong, again and again; every answer
+counts. Interrupted, the same command goes on after the last epoch. ``--device cuda`` trains in minutes.
+
+Source: Kirillov et al. 2023 (losses, loss of the best of three masks), Cheng et al. 2023 (iterative clicking).
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from FetalEchoSegLib.anatomy import Structure
+from FetalEchoSegLib.fetus_layout import TRAIN_LABELED, VALID
+from FetalEchoSegLib.promptable.geometry import MASK_PROMPT_LOGIT
+
+from .clicks import Case, measure_clicks, structure_mask
+from .demo_model import NOTICE, Parts, Samples, augment, learning_rate, load_samples, make_dataset
+
+if TYPE_CHECKING:
+    import torch
+    from FetalEchoSegLib.promptable.bundle import PromptableBundle
+    from FetalEchoSegLib.promptable.configuration import PromptableConfig
+    from FetalEchoSegLib.segmentation import Segmenter
+
+    Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+logger = logging.getLogger(__name__)
+
+SMALLEST = 12  # pixels of a structure at the network's size; below, a click cannot mean it
+# Share of the steps that begin with ...
+STARTS = {"point": 0.4, "box": 0.2, "mask and point": 0.2, "mask and box": 0.1, "mask, box and points": 0.1}
+
+
+@dataclass(frozen=True)
+class ClickSchedule:
+    """How long and how fast to train.
+
+    structures  prompted in each frame of a batch      clicks  added after the first prompt
+    """
+
+    epochs: int = 24
+    batch_size: int = 8
+    structures: int = 3
+    clicks: int = 3
+    learning_rate: float = 6e-4
+    weight_decay: float = 0.02
+    ema_decay: float = 0.998
+    augmentation: float = 1.0
+    seed: int = 2026
+
+
+def train_clicks(
+    samples: Samples, schedule: ClickSchedule, work: Path, device: str = "cpu", config: PromptableConfig | None = None
+) -> dict[str, torch.Tensor]:
+    """Train and return the state of the exponential moving average, on the CPU.
+
+    After every epoch ``work`` gets all that is needed to go on from there; epochs draw from seeds of their own.
+    """
+    import torch
+    from FetalEchoSegLib.promptable.configuration import PromptableConfig
+    from FetalEchoSegLib.promptable.network import build_network
+
+    torch.manual_seed(schedule.seed)
+    network: Any = build_network(config or PromptableConfig.tiny()).to(device).train()
+    average = torch.optim.swa_utils.AveragedModel(
+        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(schedule.ema_decay)
+    )
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay, betas=(0.9, 0.98)
+    )
+    kept = work / "clicks.pt"
+    first = 0
+    if kept.exists():
+        saved = torch.load(kept, weights_only=True, map_location=device)
+        network.load_state_dict(saved["network"])
+        average.load_state_dict(saved["average"])
+        optimizer.load_state_dict(saved["optimizer"])
+        first = int(saved["epoch"])
+    steps = max(1, len(samples) // schedule.batch_size)
+    began = time.monotonic()
+    for epoch in range(first, schedule.epochs):
+        rng = np.random.default_rng([schedule.seed, epoch])
+        torch.manual_seed(schedule.seed + 1000 * (epoch + 1))
+        losses, overlaps = [], []
+        for step, (images, targets, owners) in enumerate(_batches(samples, schedule, epoch, steps)):
+            for group in optimizer.param_groups:
+                group["lr"] = schedule.learning_rate * learning_rate((epoch + step / steps) / schedule.epochs)
+            if not len(owners):
+                continue
+            loss, overlap = _clicked_loss(
+                network, images.to(device), targets.to(device), owners.to(device), schedule.clicks, rng
+            )
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+            average.update_parameters(network)
+            losses.append(float(loss.detach()))
+            overlaps.append(overlap)
+        _keep(kept, network, average, optimizer, epoch + 1)
+        text = "epoch %d, %.1f min: loss %.3f, IoU after the first prompt %.3f, after the last %.3f"
+        first_iou, last_iou = np.mean(overlaps, axis=0)
+        logger.info(text, epoch + 1, (time.monotonic() - began) / 60, np.mean(losses), first_iou, last_iou)
+    return {name: tensor.detach().cpu() for name, tensor in average.module.state_dict().items()}
+
+
+def _keep(path: Path, network: Any, average: Any, optimizer: Any, epoch: int) -> None:
+    import torch
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".partial")
+    state = {"network": network.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
+    torch.save(state | {"epoch": epoch}, temporary)
+    temporary.replace(path)
+
+
+def _batches(samples: Samples, schedule: ClickSchedule, epoch: int, steps: int) -> Iterator[Batch]:
+    """The batches of an epoch, made a few ahead in threads; each draws from a seed of its own."""
+    order = np.random.default_rng([schedule.seed, epoch, 0]).permutation(len(samples))
+
+    def make(step: int) -> Batch:
+        rows = order[step * schedule.batch_size : (step + 1) * schedule.batch_size]
+        return _batch(samples, rows, schedule, np.random.default_rng([schedule.seed, epoch, 1, step]))
+
+    workers = max(1, min(8, (os.cpu_count() or 2) // 2))
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[Batch]] = deque()
+        for step in range(steps):
+            waiting.append(pool.submit(make, step))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _batch(samples: Samples, rows: np.ndarray, schedule: ClickSchedule, rng: np.random.Generator) -> Batch:
+    """(B, 3, S, S) normalised images, (N, S, S) float masks of structures in them, (N,) which image each is of."""
+    import torch
+    from FetalEchoSegLib.promptable.configuration import PIXEL_MEAN, PIXEL_STD
+
+    images, targets, owners = [], [], []
+    for owner, row in enumerate(rows):
+        image, labels = augment(samples.images[row], samples.masks[row], rng, schedule.augmentation)
+        images.append(image)
+        masks = [structure_mask(labels, Structure(int(v))) for v in np.unique(labels) if v]
+        masks = [mask for mask in masks if np.count_nonzero(mask) >= SMALLEST]
+        for index in rng.permutation(len(masks))[: schedule.structures]:
+            targets.append(masks[index])
+            owners.append(owner)
+    grey = 255 * torch.from_numpy(np.stack(images))[:, None]
+    mean, deviation = (torch.tensor(v).view(1, 3, 1, 1) for v in (PIXEL_MEAN, PIXEL_STD))
+    side = samples.images.shape[1]
+    stacked = torch.from_numpy(np.stack(targets)).float() if targets else torch.zeros(0, side, side)
+    return (grey - mean) / deviation, stacked, torch.tensor(owners, dtype=torch.int64)
+
+
+def _clicked_loss(
+    network: Any, images: torch.Tensor, targets: torch.Tensor, owners: torch.Tensor, clicks: int, rng: Any
+) -> tuple[torch.Tensor, tuple[float, float]]:
+    """Mean loss over a prompt and ``clicks`` corrections, and the mean IoU after the first and the last."""
+    import torch
+    import torch.nn.functional as F
+
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=images.device.type == "cuda"):
+        features = network.image_encoder(images)
+    features = features.float()[owners]
+    cell = images.shape[-1] // network.prompt_encoder.mask_input_size[0]
+    wanted = F.avg_pool2d(targets[:, None], cell)[:, 0]
+    points, labels, boxes, memory = _first_prompt(targets, cell, rng)
+    total = torch.zeros((), device=images.device)
+    overlaps = []
+    for number in range(clicks + 1):
+        logits, predicted = _decode(network, features, points, labels, boxes, memory)
+        loss, overlap = _mask_loss(logits, predicted, wanted)
+        total = total + loss
+        # What the user would be shown: the best of three by the model's own prediction.
+        chosen = 1 + predicted[:, 1:].argmax(1)
+        rows = torch.arange(len(chosen), device=chosen.device)
+        memory = logits[rows, chosen].detach()[:, None]
+        overlaps.append(float(overlap[rows, chosen].mean()))
+        if number < clicks:
+            shown = F.interpolate(memory, targets.shape[-2:], mode="bilinear", align_corners=False)[:, 0] > 0
+            point, label = _error_click(targets > 0.5, shown)
+            points = point if points is None else torch.cat([points, point], 1)
+            labels = label if labels is None else torch.cat([labels, label], 1)
+    return total / (clicks + 1), (overlaps[0], overlaps[-1])
+
+
+def _decode(
+    network: Any,
+    features: torch.Tensor,
+    points: torch.Tensor | None,
+    labels: torch.Tensor | None,
+    boxes: torch.Tensor | None,
+    memory: torch.Tensor | None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(N, 4, M, M) logits, the single mask first, and (N, 4) predicted IoU, each prompt on an image of its own."""
+    import torch
+
+    said = None if points is None or labels is None else (points, labels)
+    sparse, dense = network.prompt_encoder(points=said, boxes=boxes, masks=memory)
+    # The decoder would pair one image with all prompts; with the images in the dense prompts each has its own.
+    nothing = torch.zeros_like(features[:1])
+    logits, predicted = network.mask_decoder.predict_masks(
+        nothing, network.prompt_encoder.get_dense_pe(), sparse, dense + features
+    )
+    return logits, predicted
+
+
+def _mask_loss(
+    logits: torch.Tensor, predicted: torch.Tensor, wanted: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Loss of the single mask and of the best of the other three, and error of the predicted IoU; (N, 4) IoU.
+
+    Focal and Dice, twenty to one as in SAM. Of the three only the best is corrected: they may mean different things.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    truth = wanted[:, None].expand_as(logits)
+    probability = logits.sigmoid()
+    entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    miss = (probability - truth).abs()
+    focal = (entropy * miss.square()).mean((2, 3))
+    overlap = (probability * truth).sum((2, 3))
+    dice_loss = 1 - (2 * overlap + 1) / (probability.sum((2, 3)) + truth.sum((2, 3)) + 1)
+    each = 20 * focal + dice_loss
+    with torch.no_grad():
+        found, there = logits > 0, truth > 0.5
+        iou = (found & there).sum((2, 3)) / (found | there).sum((2, 3)).clamp(min=1)
+    loss = each[:, 0] + each[:, 1:].amin(1) + (predicted - iou).square().mean(1)
+    return loss.mean(), iou
+
+
+def _first_prompt(targets: torch.Tensor, cell: int, rng: Any) -> tuple[Any, Any, Any, Any]:
+    """Points, labels, boxes and memory to begin with, each may be None; of one kind for all structures of a step."""
+    import torch
+
+    start = rng.choice(list(STARTS), p=list(STARTS.values()))
+    inside = targets > 0.5
+    points = labels = boxes = memory = None
+    if start.startswith("mask"):
+        spoilt = _spoilt(targets)
+        memory = _memory(spoilt, cell)
+    if start == "point":
+        points, labels = _error_click(inside, torch.zeros_like(inside))
+    elif start == "mask and point":
+        points, labels = _error_click(inside, spoilt)
+    elif start == "mask, box and points":
+        pairs = [_error_click(spoilt, torch.zeros_like(inside)) for _ in range(3)]
+        points, labels = (torch.cat([pair[k] for pair in pairs], 1) for k in (0, 1))
+    if "box" in start:
+        boxes = _boxes(spoilt if memory is not None else inside)
+    return points, labels, boxes, memory
+
+
+def _error_click(truth: torch.Tensor, found: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(N, 1, 2) points (x, y) in what is wrong, and (N, 1) labels, for (N, S, S) bool masks.
+
+    Drawn at random, sooner where the error is thick: nobody clicks a rim of one pixel.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    def drawn(region: torch.Tensor) -> torch.Tensor:
+        thickness = F.avg_pool2d(region[:, None].float(), 9, 1, 4)[:, 0]
+        return region.float() * thickness.square()
+
+    weights = drawn(truth & ~found) + drawn(found & ~truth)
+    weights = torch.where(weights.sum((1, 2), keepdim=True) > 0, weights, drawn(truth) + 1e-9)
+    picked = torch.multinomial(weights.flatten(1), 1)
+    width = truth.shape[-1]
+    points = torch.stack([picked % width, picked // width], -1).float()
+    return points, truth.flatten(1).gather(1, picked).int()
+
+
+def _spoilt(targets: torch.Tensor) -> torch.Tensor:
+    """(N, S, S) bool masks like those of a segmentation network that is not quite right: wavy and shifted outlines."""
+    import torch
+    import torch.nn.functional as F
+
+    count, side = len(targets), targets.shape[-1]
+    waves = F.interpolate(
+        torch.randn(count, 1, side // 12, side // 12, device=targets.device), (side, side), mode="bicubic"
+    )[:, 0]
+    shift = torch.randint(-3, 4, (2,)).tolist()
+    blurred = F.avg_pool2d(torch.roll(targets, shift, (1, 2))[:, None], 7, 1, 3)[:, 0]
+    spoilt = blurred + 0.25 * waves * (blurred > 0.02) > 0.5
+    empty = ~spoilt.flatten(1).any(1)
+    return torch.where(empty[:, None, None], targets > 0.5, spoilt)
+
+
+def _memory(masks: torch.Tensor, cell: int) -> torch.Tensor:
+    """(N, 1, M, M) logits of bool masks, as ``Geometry.mask_prompt`` makes them."""
+    import torch.nn.functional as F
+
+    return (2 * F.avg_pool2d(masks[:, None].float(), cell) - 1) * MASK_PROMPT_LOGIT
+
+
+def _boxes(masks: torch.Tensor) -> torch.Tensor:
+    """(N, 4) left, top, right, bottom of bool masks, each side up to a tenth of the box off."""
+    import torch
+
+    side = masks.shape[-1]
+    steps = torch.arange(side, device=masks.device)
+    found = []
+    for filled in (masks.any(1), masks.any(2)):  # columns, rows
+        found.append((torch.where(filled, steps, side).amin(1), torch.where(filled, steps, -1).amax(1)))
+    (left, right), (top, bottom) = found
+    boxes = torch.stack([left, top, right, bottom], 1).float()
+    sizes = torch.stack([right - left + 1, bottom - top + 1] * 2, 1)
+    jitter = (0.2 * torch.rand_like(boxes) - 0.1) * sizes
+    return (boxes + jitter).clamp(0, side - 1)
+
+
+def cases_of(
+    dataset: Path, list_name: str, limit: int, segmenter: Segmenter | None = None, seed: int = 0
+) -> list[Case]:
+    """Structures of held-out frames, one of each frame, at random; with ``segmenter`` its masks are the start."""
+    from FetalEchoSegLib.fetus_layout import read_image, read_label, read_list
+
+    rng = np.random.default_rng(seed)
+    entries = [entry for entry in read_list(dataset / list_name) if entry.label is not None]
+    cases: list[Case] = []
+    for index in rng.permutation(len(entries)):
+        if len(cases) == limit:
+            break
+        entry = entries[index]
+        assert entry.label is not None
+        image, labels = read_image(entry.image), read_label(entry.label).mask
+        present = [Structure(int(v)) for v in np.unique(labels) if v and np.count_nonzero(labels == v) > 4 * SMALLEST]
+        if not present:
+            continue
+        structure = present[int(rng.integers(len(present)))]
+        start = None if segmenter is None else structure_mask(_segmented(segmenter, image), structure)
+        cases.append(Case(image.image, structure, structure_mask(labels, structure), start))
+    return cases
+
+
+def _segmented(segmenter: Segmenter, image: Any) -> np.ndarray:
+    from FetalEchoSegLib.cine import Cine
+
+    return segmenter.segment(Cine.from_array(image.image[np.newaxis]), view=image.view).labels[0]
+
+
+def make_demo_promptable(
+    out: Path, work: Path, schedule: ClickSchedule, parts: Parts, device: str = "cpu", measured: int = 200
+) -> PromptableBundle:
+    """The whole recipe; data set and progress in ``work`` (reused when they are there), bundle in ``out``.
+
+    measured  structures on which each figure of the card is measured
+    """
+    from FetalEchoSegLib.bundle import DEFAULT_BUNDLE, find_bundle
+    from FetalEchoSegLib.promptable.bundle import PromptableCard, save_promptable
+    from FetalEchoSegLib.promptable.configuration import PromptableConfig
+    from FetalEchoSegLib.segmentation import Segmenter
+
+    dataset = work / "dataset"
+    make_dataset(dataset, 2026, parts)
+    config = PromptableConfig.tiny()
+    samples = load_samples(dataset, TRAIN_LABELED, config.image_size)
+    state = train_clicks(samples, schedule, work, device, config)
+    card = PromptableCard.new(
+        "demo-clicks",
+        "1",
+        config,
+        "area",
+        "Apache-2.0",
+        description="Tiny promptable network for trying clicks out. " + NOTICE,
+        notice=NOTICE,
+        training={
+            "data": f"{parts.labelled} labelled frames of the FetalEcho phantom, no patient data",
+            "command": "python -m FetalEchoTrainLib.demo_promptable",
+            "method": f"iterative clicking: a prompt and {schedule.clicks} corrections for each of "
+            f"{schedule.structures} structures of a frame; focal, Dice and IoU loss",
+            "epochs": schedule.epochs,
+            "seed": schedule.seed,
+        },
+    )
+    draft = save_promptable(work / "draft-clicks", card, state, storage="fp16")
+    model = draft.build("cpu", "fp32")
+    segmenter = Segmenter(find_bundle(DEFAULT_BUNDLE), device="cpu", precision="fp32")
+    metrics: dict[str, Any] = {}
+    for title, list_name in (
+        ("validation", VALID),
+        ("same devices", "test_same.json"),
+        ("new devices", "test_new.json"),
+    ):
+        metrics[title] = {
+            "from nothing": measure_clicks(model, cases_of(dataset, list_name, measured)).to_dict(),
+            f"from the mask of {segmenter.bundle.name}": measure_clicks(
+                model, cases_of(dataset, list_name, measured, segmenter)
+            ).to_dict(),
+        }
+    return save_promptable(out, card.model_copy(update={"metrics": metrics}), state, storage="fp16")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line; see the module's description."""
+    parser = argparse.ArgumentParser(description="Train the demo bundle that answers clicks, on the phantom.")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the bundle")
+    parser.add_argument("--work", type=Path, required=True, help="folder for the data set and the progress")
+    parser.add_argument("--labelled", type=int, default=Parts.labelled, help="training frames")
+    parser.add_argument("--epochs", type=int, default=ClickSchedule.epochs)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, ...")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    bundle = make_demo_promptable(
+        options.out,
+        options.work,
+        ClickSchedule(epochs=options.epochs),
+        Parts(labelled=options.labelled),
+        options.device,
+    )
+    logger.info("%s\n%s", bundle, bundle.card.metrics)
+
+
+if __name__ == "__main__":
+    main()
