@@ -11,6 +11,7 @@ if importlib.util.find_spec("segment_anything") is None:
 import torch.nn.functional as F
 from FetalEchoSegLib.errors import InvalidRequest
 from FetalEchoSegLib.promptable.configuration import PromptableConfig
+from FetalEchoSegLib.promptable.frames import as_frame
 from FetalEchoSegLib.promptable.geometry import MASK_PROMPT_LOGIT, Geometry
 from FetalEchoSegLib.promptable.history import PromptHistory, Target, mask_fingerprint
 from FetalEchoSegLib.promptable.model import PromptableModel
@@ -84,6 +85,33 @@ def test_grey_and_equal_channels_are_the_same():
     geometry = Geometry(90, 70, 64, 16, "area")
     grey = seeded_frame(90, 70, color=False)
     assert np.array_equal(geometry.network_image(grey), geometry.network_image(np.stack([grey] * 3, -1)))
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.uint16, np.float32, np.float64])
+def test_a_slice_of_any_type_is_seen_alike(dtype):
+    """Whatever its numbers: a click must not depend on window and level."""
+    grey = seeded_frame(60, 80, color=False).astype(np.float64)
+    frame = as_frame((grey * 7 - 500).astype(dtype) if dtype != np.uint16 else (grey * 7).astype(dtype))
+    assert frame.dtype == np.uint8
+    stretched = np.clip((grey - grey.min()) / np.ptp(grey) * 255, 0, 255)
+    assert np.abs(frame - stretched).max() < 10  # half a percent at either end is cut off
+    assert (frame.min(), frame.max()) == (0, 255)
+
+
+def test_odd_images_become_frames_or_are_refused():
+    grey = seeded_frame(20, 30, color=False)
+    assert as_frame(grey) is grey
+    assert np.array_equal(as_frame(grey[..., None]), grey)
+    assert as_frame(np.zeros((20, 30, 4), dtype=np.uint8)).shape == (20, 30, 3)
+    assert as_frame(grey > 100).max() == 255
+    assert as_frame(np.full((4, 4), 7.5)).max() == 0
+    assert as_frame(np.full((4, 4), np.nan)).max() == 0
+    holes = np.linspace(0, 1, 400).reshape(20, 20)
+    holes[3, 3] = np.inf
+    assert as_frame(holes)[3, 3] == 0
+    for wrong in (np.zeros((4, 4, 2)), np.zeros(9), np.zeros((0, 4)), np.zeros((2, 3, 4, 3))):
+        with pytest.raises(InvalidRequest, match="grey or RGB"):
+            as_frame(wrong)
 
 
 def test_color_reaches_the_network():

@@ -18,6 +18,7 @@ import torch
 
 from ..networks.stopping import Stoppable
 from .configuration import PromptableConfig
+from .frames import as_frame
 from .geometry import Geometry, Sampling
 from .lean import LeanEncoder
 from .network import build_prompt_side
@@ -114,7 +115,11 @@ class PromptableModel:
         return self._parts.precision
 
     def embed(self, frame: np.ndarray, cancelled: Callable[[], bool] | None = None) -> Embedding:
-        """Embedding of a (H, W) or (H, W, 3) uint8 frame; raises Cancelled soon after ``cancelled()`` says yes."""
+        """Embedding of a (H, W) or (H, W, 3) frame; raises Cancelled soon after ``cancelled()`` says yes.
+
+        uint8 is taken as it is, other types by ``frames.as_frame``; raises InvalidRequest for other shapes.
+        """
+        frame = as_frame(frame)
         geometry = Geometry.of(frame, self.config, self.sampling)
         image = torch.from_numpy(geometry.network_image(frame))[None]
         with Stoppable(cancelled) if cancelled else nullcontext():
