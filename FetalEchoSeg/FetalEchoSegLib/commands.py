@@ -98,6 +98,7 @@ def _add_segment(commands: argparse._SubParsersAction) -> None:
         help=f"{_views()}, or auto: found by the model (default: the file's, else auto)",
     )
     parser.add_argument("--model", metavar="MODEL", help="bundle name or folder (default: the demo bundle)")
+    parser.add_argument("--refine", metavar="MODEL", help="refine outlines by a bundle that answers clicks")
     parser.add_argument("--frames", type=_frame_range, metavar="A-B", help="first and last frame, counted from 0")
     parser.add_argument(
         "--weeks", type=_weeks, metavar="WEEKS", help="gestational age, 14 to 40; z-scores need it (default: none)"
@@ -217,6 +218,7 @@ def _segment(options: argparse.Namespace) -> None:
             device=options.device,
             precision=options.precision,
             batch_size=options.batch,
+            refine_with=options.refine,
         ),
         progress=_bar("segmenting"),
     )

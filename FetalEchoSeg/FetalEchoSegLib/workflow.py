@@ -33,6 +33,7 @@ class SegmentRequest:
     find_view        let the model find the view although the file names one
     gestational_age  weeks, for z-scores
     pdf              write the report as PDF, too
+    refine_with      bundle that answers clicks, by which outlines are refined; None to leave them as segmented
     """
 
     input: Path
@@ -47,6 +48,7 @@ class SegmentRequest:
     device: str = "auto"
     precision: str = "auto"
     batch_size: int | None = None
+    refine_with: str | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class SegmentResult:
 def segment_file(request: SegmentRequest, progress: Progress | None = None) -> SegmentResult:
     """Read, segment and write everything that `fetalecho segment` promises."""
     from .bundle import DEFAULT_BUNDLE, find_bundle
+    from .promptable.bundle import find_promptable
     from .readers import read_cine
     from .segmentation import Segmenter
 
@@ -83,6 +86,7 @@ def segment_file(request: SegmentRequest, progress: Progress | None = None) -> S
     require_writable(request.out)
     _require_apart(request.input, request.out)
     bundle = find_bundle(request.model or DEFAULT_BUNDLE)
+    refining = find_promptable(request.refine_with) if request.refine_with else None
     cine = read_cine(
         request.input, view=request.view, view_required=not request.find_view, manual_spacing=request.spacing
     )
@@ -90,6 +94,11 @@ def segment_file(request: SegmentRequest, progress: Progress | None = None) -> S
         cine.view = None
     segmenter = Segmenter(bundle, request.device, request.precision, request.batch_size)
     prediction = segmenter.segment(cine, view=request.view, frames=request.frames, progress=progress)
+    if refining is not None:
+        from .promptable.boundary import refine_prediction
+
+        model = refining.build(request.device, request.precision)
+        prediction = refine_prediction(prediction, cine, model, identity=refining.identity()).prediction
     files = write_results(
         cine, prediction, bundle.card.thresholds, request.out, request.input.name, request.gestational_age, request.pdf
     )

@@ -8,6 +8,9 @@ import pytest
 torch = pytest.importorskip("torch")
 if importlib.util.find_spec("segment_anything") is None:
     pytest.skip("segment-anything is not installed", allow_module_level=True)
+import FetalEchoSegLib.commands as commands
+import FetalEchoSegLib.workflow as workflow
+from bundles import random_bundle
 from FetalEchoSegLib.anatomy import HEART_UNION, THORAX_UNION, Structure, View
 from FetalEchoSegLib.metrics import compare_masks
 from FetalEchoSegLib.phantom.clip import make_named_clip
@@ -17,7 +20,8 @@ from FetalEchoSegLib.promptable.configuration import PromptableConfig
 from FetalEchoSegLib.promptable.geometry import Geometry
 from FetalEchoSegLib.promptable.model import Answer, Embedding, PromptableModel
 from FetalEchoSegLib.promptable.parameters import parameter_shapes
-from promptables import SMALL, seeded_state
+from PIL import Image
+from promptables import SMALL, random_promptable, seeded_frame, seeded_state
 from scipy import ndimage
 
 
@@ -222,6 +226,21 @@ def test_random_weights_do_no_harm(clip):
     model = PromptableModel(config, seeded_state(parameter_shapes(config)))
     refined = refine_prediction(prediction_of(clip.labels, clip.cine.view), clip.cine, model)
     assert mean_dice(refined.prediction.labels, clip.labels) > 0.97
+
+
+def test_the_command_line_refines(tmp_path, monkeypatch, capsys):
+    """From the option to the result; what is written of it is tested elsewhere."""
+    written = []
+    monkeypatch.setattr(workflow, "write_results", lambda cine, prediction, *rest: written.append(prediction) or ())
+    Image.fromarray(seeded_frame(90, 120, color=False)).save(tmp_path / "frame.png")
+    segments, answers = random_bundle(tmp_path / "segments"), random_promptable(tmp_path / "answers")
+    arguments = ["segment", str(tmp_path / "frame.png"), "--out", str(tmp_path / "out"), "--view", "3VT"]
+    arguments += ["--model", str(segments.path), "--device", "cpu"]
+    assert commands.main([*arguments, "--refine", str(answers.path)]) == 0
+    assert any("Outlines refined by test-clicks 1" in note for note in written[0].notes)
+    assert "Outlines refined" in capsys.readouterr().out
+    assert commands.main([*arguments, "--refine", str(segments.path)]) != 0
+    assert "does not answer clicks" in capsys.readouterr().err
 
 
 def test_points_lie_deep_inside_and_apart():
