@@ -138,9 +138,9 @@ class ModelSection(Section):
             find_bundle(name)
         except FetalEchoError as error:
             damaged = next((text for text in self._problems if text == str(error)), "")
-            return damaged or _(
-                "The model {name} is not installed on this machine: add it or choose another."
-            ).format(name=name)
+            return damaged or _("The model {name} is not installed on this machine: add it or choose another.").format(
+                name=name
+            )
         return ""
 
     def _bundleAt(self, name: str) -> Any:

@@ -9,3 +9,9 @@ Used by the tests of Testing/panel alone. Tests talk to ``driver``; its docstrin
     surface, module_lint                   no name that Slicer lacks: in the host, and in our modules
     driver                                 the user's hands
 """
+
+import os
+import sys
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+sys.pyside6_option_python_enum = 0x02  # read when PySide6 is imported: enums are ints, as PythonQt's

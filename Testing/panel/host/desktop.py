@@ -68,7 +68,7 @@ def install() -> None:
         for scope in (settings.Scope.UserScope, settings.Scope.SystemScope):
             settings.setPath(file_format, scope, _settings_folder.name)
 
-    def execute(self: QtWidgets.QDialog) -> Any:
+    def execute(self: Any, *arguments: Any) -> Any:
         words = [pythonqt.class_name(self), self.windowTitle, getattr(self, "text", ""), getattr(self, "labelText", "")]
         return dialogs.ask(" | ".join(word for word in words if isinstance(word, str) and word), self)
 
@@ -77,6 +77,7 @@ def install() -> None:
             for name in ("exec", "exec_"):
                 if name in vars(cls):
                     setattr(cls, name, execute)
+    QtWidgets.QMenu.__getattribute__ = QtCore.QObject.__getattribute__  # its own finds exec past the class
     for cls, names in {
         QtWidgets.QFileDialog: ("getOpenFileName", "getOpenFileNames", "getSaveFileName", "getExistingDirectory"),
         QtWidgets.QMessageBox: ("about", "critical", "information", "question", "warning"),

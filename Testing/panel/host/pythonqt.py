@@ -10,15 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import os
 import sys
 import traceback
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
-
-os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-sys.pyside6_option_python_enum = 0x01 | 0x02  # enums as IntEnum and IntFlag: PythonQt's are ints
 
 import shiboken6
 from PySide6 import QtCore, QtGui, QtNetwork, QtSvg, QtWidgets, QtXml
@@ -242,10 +238,10 @@ class BoundQtSignal(BoundSignal):
             raise ValueError(f"{self.signature} does not take {len(arguments)} arguments")
         if self.types == ["bool"] and not arguments:
             arguments = (False,)
-        instance = self.signal.pyside_signal.__get__(self.obj, type(self.obj))
+        instance = overload = self.signal.pyside_signal.__get__(self.obj, type(self.obj))
         with contextlib.suppress(KeyError, IndexError):  # there is but one overload
-            instance = instance[",".join(self.types)]
-        instance.emit(*arguments)
+            overload = instance[",".join(self.types)]  # dies with the instance
+        overload.emit(*arguments)
 
     def _attach(self, function: Callable) -> Callable:
         def slot(*arguments: Any) -> None:
@@ -326,7 +322,13 @@ def _getattribute(self: QObject, name: str) -> Any:
         return types.MethodType(_connect, self)
     if name == "disconnect":
         return types.MethodType(_disconnect, self)
-    return _pyside_getattribute(self, name)
+    value = _pyside_getattribute(self, name)
+    if isinstance(value, _FOUND_BY_META_OBJECT) and name not in names.attributes(class_name(self)):
+        raise AttributeError(name)  # taken away by _remove_unknown
+    return value
+
+
+_FOUND_BY_META_OBJECT = (QtCore.SignalInstance, QtCore.MetaFunction)
 
 
 def _getattr(self: QObject, name: str) -> Any:
@@ -339,6 +341,8 @@ def _getattr(self: QObject, name: str) -> Any:
         for child in _pyside_children(self):
             if child.objectName == name:
                 return child
+        if name[0].isupper() and hasattr(type(self), name):
+            return getattr(type(self), name)  # enum values
     raise AttributeError(f"{class_name(self)} has no attribute named '{name}'")
 
 
@@ -474,7 +478,7 @@ def _remove_unknown(cls: type) -> None:
         return
     for base in cls.__mro__:
         if base.__module__.startswith("PySide6") and (base is cls or base.__name__ not in names.qt_classes()):
-            for name in [name for name in vars(base) if name not in known]:
+            for name in [name for name in vars(base) if name.rstrip("_") not in known]:  # print_ for print
                 if name.startswith("_") or name in _USED_BY_PYSIDE:
                     continue
                 if base is cls:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from PySide6.QtCore import Qt  # noqa: F401 - the one name that is no class
-
 from . import desktop, names, pythonqt
 
 pythonqt.install()
