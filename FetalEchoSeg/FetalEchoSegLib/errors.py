@@ -31,6 +31,10 @@ class InvalidDataset(FetalEchoError):
     """A FETUS-layout dataset or a prediction folder breaks the layout's rules."""
 
 
+class InvalidConfig(FetalEchoError):
+    """A training configuration has an unknown key, or a value of the wrong kind or range."""
+
+
 class InvalidRequest(FetalEchoError):
     """The caller asked for something impossible: an unknown view, a frame range outside the clip."""
 
