@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 
 import h5py
 import numpy as np
 import pytest
-from FetalEchoSegLib.anatomy import View, condition_table, permitted_labels
-from FetalEchoSegLib.errors import Cancelled, InvalidRequest, UnwritableOutput
-from FetalEchoSegLib.fetus_layout import TRAIN_LABELED, TRAIN_UNLABELED, VALID, read_image, read_label, read_list
+from FetalEchoSegLib.anatomy import Condition, View, condition_table, permitted_labels
+from FetalEchoSegLib.errors import Cancelled, FetalEchoError, InvalidRequest, UnwritableOutput
+from FetalEchoSegLib.fetus_layout import (
+    CALIBRATION,
+    TRAIN_LABELED,
+    TRAIN_UNLABELED,
+    VALID,
+    read_image,
+    read_label,
+    read_list,
+    truth_path,
+)
 from FetalEchoSegLib.phantom.cases import sample_case
 from FetalEchoSegLib.phantom.clip import make_clip, make_named_clip
 from FetalEchoSegLib.phantom.dataset import TEST_NEW, TEST_SAME, write_dataset
@@ -144,9 +154,8 @@ def test_an_interrupt_is_one_sentence_and_leaves_nothing(tmp_path):
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.cpu_count = lambda: 2
         from FetalEchoSegLib.commands import main
-        import multiprocessing.pool as pool
-        start = pool.Pool.__init__
-        pool.Pool.__init__ = lambda self, *a, **k: (start(self, *a, **k), print("started", flush=True))[0]
+        from FetalEchoSegLib.phantom import dataset
+        dataset.closing, close = lambda cases: (print("started", flush=True), close(cases))[1], dataset.closing
         sys.exit(main(["phantom", "--dataset", "--out", sys.argv[1]]))
     """
     script = tmp_path / "run.py"
@@ -165,6 +174,37 @@ def test_an_interrupt_is_one_sentence_and_leaves_nothing(tmp_path):
     assert said == "Interrupted; nothing half-written was kept.\n"
     assert process.returncode == 130
     assert not (tmp_path / "out").exists()
+
+
+def test_a_script_from_stdin_is_no_main_file_to_start_processes_from_and_gets_its_data_all_the_same(tmp_path):
+    """A pool of processes would start new ones for ever, each with a traceback."""
+    import subprocess
+    import sys
+
+    few = {"labelled": 2, "unlabelled": 0, "validation": 1, "test_same": 0, "test_new": 0}
+    code = "from FetalEchoSegLib.phantom.dataset import write_dataset\n"
+    code += f"write_dataset({str(tmp_path / 'piped')!r}, **{few}, seed=5, image_shape={SHAPE}, workers=2)\n"
+    ran = subprocess.run([sys.executable, "-"], input=code, capture_output=True, text=True, timeout=120, check=False)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert ran.stderr.count("No processes could be started to share the work") == 1
+    assert ran.stderr.count("Traceback") <= 2  # one a process
+    write_dataset(tmp_path / "alone", **few, seed=5, image_shape=SHAPE, workers=1)
+    assert bytes_of(tmp_path / "piped") == bytes_of(tmp_path / "alone")
+
+
+def test_a_process_that_is_killed_is_one_sentence_and_nothing_is_kept(tmp_path, monkeypatch):
+    from FetalEchoSegLib.phantom import dataset
+
+    monkeypatch.setattr(dataset, "write_case", _write_unless_third)
+    with pytest.raises(FetalEchoError, match="was ended, perhaps for want of memory; nothing was kept"):
+        write_dataset(tmp_path / "out", **COUNTS, seed=5, image_shape=(64, 64), workers=2)
+    assert not list(tmp_path.iterdir())
+
+
+def _write_unless_third(task):
+    if task.names[0] == "7" and multiprocessing.parent_process():  # the third fetus
+        os._exit(9)  # as the kernel does when memory runs out
+    return task.part.name, []
 
 
 @pytest.mark.parametrize("taken", ["images", "labels", "valid.json"])
@@ -232,3 +272,35 @@ def test_impossible_clips_are_refused():
         make_clip(sample_case(View.LVOT, 1), frames=0)
     with pytest.raises(InvalidRequest):
         make_clip(sample_case(View.LVOT, 1), frame_rate=0.0)
+
+
+def test_what_is_known_of_unlabelled_frames_lies_apart(dataset):
+    entries = read_list(dataset / TRAIN_UNLABELED)
+    for entry in entries:
+        truth = read_label(truth_path(entry.image))
+        assert truth.mask.shape == SHAPE
+        assert set(np.unique(truth.mask)) <= set(permitted_labels(entry.view))
+    assert len(list((dataset / "truth").iterdir())) == len(entries)
+
+
+def test_a_small_part_dealt_out_evenly_has_every_view_and_condition(tmp_path):
+    counts = {"labelled": 28, "unlabelled": 0, "validation": 0, "test_same": 0, "test_new": 0, "calibration": 14}
+    write_dataset(tmp_path, **counts, seed=3, image_shape=(64, 64), frames_per_case=1, even=True, workers=1)
+    for name, per_view in ((TRAIN_LABELED, [7, 6, 5, 10]), (CALIBRATION, [3, 3, 3, 5])):
+        entries = read_list(tmp_path / name)
+        assert [sum(e.view is view for e in entries) for view in View] == per_view
+        labels = np.array([read_label(e.label).label for e in entries])
+        shown = condition_table()[[e.view.index for e in entries]]
+        assert not (labels & ~shown.astype(np.uint8) & 1).any()
+        positives = np.array([[labels[[e.view is v for e in entries], c].sum() for c in Condition] for v in View])
+        assert (positives[condition_table()] == 1).all()
+        assert labels.sum(1).max() == 1
+
+
+def test_calibration_frames_come_last_and_change_no_other_part(dataset, tmp_path):
+    write_dataset(tmp_path, **COUNTS, calibration=2, seed=5, image_shape=SHAPE, workers=1)
+    more, before = bytes_of(tmp_path), bytes_of(dataset)
+    assert {name: more[name] for name in before} == before
+    assert sorted(set(more) - set(before)) == [
+        "calibration.json", "images/24.h5", "images/25.h5", "labels/24_label.h5", "labels/25_label.h5"
+    ]  # fmt: skip
