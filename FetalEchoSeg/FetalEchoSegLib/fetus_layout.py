@@ -6,6 +6,9 @@
     train_labeled.json, train_unlabeled.json, valid.json
                          [{"image": path, "label": path or null, "view_id": 1..4}, ...]
 
+Ours beside them: ``calibration.json``, labelled frames that thresholds are fitted on, and ``truth/N_label.h5``, what is
+known of the unlabelled frames of a phantom: no training reads it, and only the log of its pseudo-labels' precision may.
+
 The challenge's images are 512 x 512; any size is accepted here. What is known beyond the layout travels in HDF5
 attributes of the file, which other readers ignore. The names used across this project are
 
@@ -34,6 +37,8 @@ LABELS = "labels"
 TRAIN_LABELED = "train_labeled.json"
 TRAIN_UNLABELED = "train_unlabeled.json"
 VALID = "valid.json"
+CALIBRATION = "calibration.json"
+TRUTH = "truth"
 
 # A damaged header can announce any shape; nothing of this kind is larger than an 8000 x 8000 frame.
 _MAX_PIXELS = 1 << 27
@@ -78,6 +83,11 @@ def image_path(dataset: Path | str, name: str) -> Path:
 def label_path(dataset: Path | str, name: str) -> Path:
     """File of the label of image ``name`` ("17") in a dataset folder."""
     return Path(dataset) / LABELS / f"{name}_label.h5"
+
+
+def truth_path(image: Path) -> Path:
+    """File of what is known of an unlabelled phantom image; no such file for any other."""
+    return image.parent.parent / TRUTH / f"{image.stem}_label.h5"
 
 
 # Reading -------------------------------------------------------------------------------------------------------------

@@ -70,6 +70,8 @@ class PhantomConfig(Block):
     """Test frames from the devices of the training part."""
     new: int = Field(default=60, ge=0, le=100_000)
     """Test frames from devices that no other part has seen."""
+    frames_per_case: int = Field(default=2, ge=1, le=100)
+    """Moments of the cardiac cycle taken from each synthetic fetus."""
     seed: int = Field(default=2026, ge=0)
     """Same seed, same bytes."""
     image_size: int = Field(default=512, ge=64, le=2048)

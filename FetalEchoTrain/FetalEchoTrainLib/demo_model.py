@@ -22,6 +22,8 @@ from FetalEchoSegLib.anatomy import N_LABELS, Condition, Structure, condition_ta
 from FetalEchoSegLib.errors import InvalidDataset
 from FetalEchoSegLib.fetus_layout import TRAIN_LABELED, VALID
 
+from .dataset import reduce_image, reduce_mask
+
 if TYPE_CHECKING:
     import torch
     from FetalEchoSegLib.bundle import Bundle
@@ -89,34 +91,19 @@ class Schedule:
 def load_samples(dataset: Path, list_name: str, size: int) -> Samples:
     """Read the frames that ``list_name`` names from a FETUS-layout folder, reduced to ``size`` pixels."""
     from FetalEchoSegLib.fetus_layout import read_image, read_label, read_list
-    from FetalEchoSegLib.preprocessing import network_input
 
     images, masks, views, conditions = [], [], [], []
     for entry in read_list(dataset / list_name):
         if entry.label is None:
             raise InvalidDataset(f"{entry.image}: {list_name} names a frame without a label")
         image, label = read_image(entry.image), read_label(entry.label)
-        images.append((network_input(image.image, size) * 255 + 0.5).astype(np.uint8))
+        images.append(reduce_image(image.image, size))
         masks.append(reduce_mask(label.mask, size))
         views.append(int(image.view))
         conditions.append(label.label)
     return Samples(
         np.stack(images), np.stack(masks), np.array(views, dtype=np.int64), np.array(conditions, dtype=np.float32)
     )
-
-
-def reduce_mask(mask: np.ndarray, size: int) -> np.ndarray:
-    """(H, H) uint8 mask to (size, size) by majority of each block; taking every k-th pixel would shift edges."""
-    factor = mask.shape[0] // size
-    if factor * size != mask.shape[0] or factor == 0:
-        raise ValueError(f"a mask of {mask.shape[0]} pixels does not reduce evenly to {size}")
-    best = np.full((size, size), -1, dtype=np.int16)
-    reduced = np.zeros((size, size), dtype=np.uint8)
-    for value in np.unique(mask):
-        count = (mask == value).reshape(size, factor, size, factor).sum(axis=(1, 3), dtype=np.int16)
-        wins = count > best
-        reduced[wins], best[wins] = value, count[wins]
-    return reduced
 
 
 def augment(

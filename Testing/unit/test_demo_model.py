@@ -6,22 +6,6 @@ from FetalEchoSegLib.anatomy import Condition, View, condition_table
 from FetalEchoTrainLib import demo_model
 
 
-def test_reducing_a_mask_keeps_edges_in_place():
-    mask = np.zeros((512, 512), dtype=np.uint8)
-    mask[100:200, 300:400] = 9
-    reduced = demo_model.reduce_mask(mask, 256)
-    assert np.array_equal(np.unique(reduced), [0, 9])
-    rows, columns = np.nonzero(reduced)
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (50, 99, 150, 199)
-
-
-def test_a_block_goes_to_its_majority():
-    mask = np.array([[1, 1, 2, 2], [1, 2, 2, 0], [3, 3, 3, 3], [3, 4, 4, 4]], dtype=np.uint8)
-    assert demo_model.reduce_mask(mask, 2)[0].tolist() == [1, 2]
-    with pytest.raises(ValueError, match="does not reduce evenly"):
-        demo_model.reduce_mask(mask, 3)
-
-
 def test_augmentation_never_mirrors():
     # A right-hand and a left-hand mark stay on their side, whatever the turn (a few degrees) and shift.
     image = np.zeros((128, 128), dtype=np.uint8)

@@ -45,7 +45,7 @@ TEST_PREVALENCE: dict[Condition, float] = {
 }
 
 # A frame cannot show both: one vessel is small because the other one is not.
-_EXCLUSIVE = frozenset({Condition.AORTIC_HYPOPLASIA, Condition.PULMONARY_VALVE_STENOSIS})
+EXCLUSIVE = frozenset({Condition.AORTIC_HYPOPLASIA, Condition.PULMONARY_VALVE_STENOSIS})
 
 # Below this a septal gap is lost in the lateral blur of a 5 MHz beam: the label is then a coin toss by design.
 VISIBLE_GAP_MM = 1.5
@@ -206,7 +206,7 @@ def sample_case(
     drawn = {c: rng.random() < (prevalence or TRAINING_PREVALENCE)[c] for c in permitted_conditions(view)}
     if conditions is None:
         chosen = frozenset(c for c, positive in drawn.items() if positive)
-        if chosen >= _EXCLUSIVE:
+        if chosen >= EXCLUSIVE:
             chosen -= {Condition.PULMONARY_VALVE_STENOSIS}
     else:
         chosen = frozenset(conditions)
