@@ -3,8 +3,11 @@
 import pytest
 
 torch = pytest.importorskip("torch")
+from FetalEchoSegLib.anatomy import Structure
+from FetalEchoSegLib.networks.condition_features import soft_areas
 from FetalEchoSegLib.networks.configuration import EchoCareConfig
 from FetalEchoSegLib.networks.echocare import EchoCare
+from FetalEchoSegLib.networks.parameters import parameter_shapes
 
 SMALL = EchoCareConfig.tiny(embed_dim=8, decoder_features=4, depths=(1, 1, 2, 1), lora_rank=2, lora_alpha=2.0)
 
@@ -98,6 +101,32 @@ def test_resetting_the_condition_head_keeps_the_segmentation_bit_identical():
         after = network(image)
     assert torch.equal(before.segmentation, after.segmentation)
     assert not torch.equal(before.conditions, after.conditions)
+
+
+def test_the_anatomy_head_sees_the_masks_and_leaves_the_segmentation_as_it_is():
+    torch.manual_seed(0)
+    network = EchoCare(SMALL).eval()
+    image = torch.rand(2, 1, 64, 64)
+    with torch.inference_mode():
+        before = network(image)
+        network.reset_condition_head("anatomy")
+        after = network(image)
+    assert torch.equal(before.segmentation, after.segmentation)
+    assert network.config.condition_head == "anatomy"
+    assert {n: tuple(t.shape) for n, t in network.state_dict().items()} == parameter_shapes(network.config)
+    with pytest.raises(ValueError, match="view head"):
+        EchoCareConfig.tiny(condition_head="anatomy", n_views=0)
+
+
+def test_soft_areas_are_those_of_the_masks_of_a_certain_view():
+    labels = torch.zeros(1, 64, 64, dtype=torch.int64)
+    labels[:, :16] = Structure.LEFT_VENTRICLE
+    labels[:, 16:20] = Structure.TRACHEA  # not in a four-chamber view
+    segmentation = 40 * torch.nn.functional.one_hot(labels, 15).movedim(-1, 1).float()
+    areas = soft_areas(segmentation, torch.tensor([[40.0, 0, 0, 0]]))
+    assert float(areas[0, Structure.LEFT_VENTRICLE - 1]) == pytest.approx(0.25, abs=1e-4)
+    assert float(areas[0, Structure.TRACHEA - 1]) == pytest.approx(0, abs=1e-6)
+    assert areas[0].sum() <= 1
 
 
 def test_config_survives_a_round_trip_and_names_unknown_arguments():

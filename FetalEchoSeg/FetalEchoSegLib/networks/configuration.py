@@ -13,6 +13,8 @@ from ..anatomy import N_CONDITIONS, N_LABELS, View
 
 ARCHITECTURE = "echocare"
 N_STAGES = 4  # MONAI's SwinTransformer has exactly four
+CONDITION_HEADS = ("plain", "anatomy")
+N_AREA_FEATURES = 20  # areas of the structures and ratios of some, see ``condition_features``
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class EchoCareConfig:
     mlp_ratio         hidden over outer width of the transformer's perceptrons
     decoder_features  channels of the decoder at full resolution
     head_features     hidden width of the condition and view heads
+    condition_head    what the condition head sees: the pooled bottleneck ("plain", as in the official baseline), or
+                      also finer levels and the areas of the masks ("anatomy"; needs the view head)
     lora_rank         rank of the low-rank adapters on q and v, 0 for none
     lora_alpha        their scale times the rank
     n_labels          segmentation channels including the background
@@ -45,6 +49,7 @@ class EchoCareConfig:
     mlp_ratio: float = 4.0
     decoder_features: int = 64
     head_features: int = 512
+    condition_head: str = "plain"
     lora_rank: int = 5
     lora_alpha: float = 5.0
     n_labels: int = N_LABELS
@@ -69,6 +74,10 @@ class EchoCareConfig:
         for name in ("embed_dim", "window_size", "patch_size", "decoder_features", "head_features", "n_labels"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.condition_head not in CONDITION_HEADS:
+            raise ValueError(f"condition_head must be one of {', '.join(CONDITION_HEADS)}, got {self.condition_head}")
+        if self.condition_head == "anatomy" and self.n_views != len(View):
+            raise ValueError("condition_head anatomy needs the view head")
         if min(self.lora_rank, self.n_conditions, self.n_views) < 0:
             raise ValueError("lora_rank, n_conditions and n_views cannot be negative")
         if self.image_size < 1 or self.image_size % self.size_divisor:
@@ -114,3 +123,10 @@ class EchoCareConfig:
     def bottleneck_features(self) -> int:
         """Channels of the bottleneck, which the condition and view heads pool."""
         return 16 * self.decoder_features
+
+    @property
+    def condition_features(self) -> int:
+        """Inputs of the condition head."""
+        if self.condition_head == "plain":
+            return self.bottleneck_features
+        return 2 * (16 + 8 + 4) * self.decoder_features + N_AREA_FEATURES

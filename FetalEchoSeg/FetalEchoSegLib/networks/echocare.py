@@ -7,11 +7,13 @@ runs the same parameters through ``lean``, which needs no MONAI.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal, overload
 
 import torch
 from torch import nn
 
+from .condition_features import anatomy_features
 from .configuration import EchoCareConfig
 from .output import EchoCareOutput
 from .unetr import Features, SwinUnetr
@@ -39,8 +41,8 @@ class EchoCare(nn.Module):
         else:
             self.in_adapter = nn.Identity()
         self.seg_net = SwinUnetr(config, checkpoint_activations)
-        self.cls_decoder = _head(config, config.n_conditions)
-        self.view_decoder = _head(config, config.n_views) if config.n_views else None
+        self.cls_decoder = _head(config, config.condition_features, config.n_conditions)
+        self.view_decoder = _head(config, config.bottleneck_features, config.n_views) if config.n_views else None
         self.fp_dropout = nn.Dropout2d(0.5)
 
     @overload
@@ -61,11 +63,11 @@ class EchoCare(nn.Module):
         divisor = self.config.size_divisor
         if image.ndim != 4 or image.shape[2] % divisor or image.shape[3] % divisor:
             raise ValueError(f"images must be (B, C, H, W) with H and W multiples of {divisor}: {tuple(image.shape)}")
-        features = self.seg_net.encode(self.in_adapter(image))
+        features = self.encode(image)
         if not perturb_features:
-            return self._decode(features)
+            return self.decode(features)
         both = Features(*(torch.cat((level, self.fp_dropout(level))) for level in features))
-        output = self._decode(both)
+        output = self.decode(both)
         segmentation, conditions = output.segmentation.chunk(2), output.conditions.chunk(2)
         views = output.views.chunk(2) if output.views is not None else (None, None)
         return (
@@ -73,10 +75,26 @@ class EchoCare(nn.Module):
             EchoCareOutput(segmentation[1], conditions[1], views[1]),
         )
 
-    def _decode(self, features: Features) -> EchoCareOutput:
+    def encode(self, image: torch.Tensor) -> Features:
+        """What ``decode`` needs of (B, 1, H, W) images."""
+        return self.seg_net.encode(self.in_adapter(image))
+
+    def decode(self, features: Features) -> EchoCareOutput:
+        """Logits of encoded images."""
         pooled = features.bottleneck.mean(dim=(2, 3))
         views = self.view_decoder(pooled) if self.view_decoder is not None else None
-        return EchoCareOutput(self.seg_net.decode(features), self.cls_decoder(pooled), views)
+        segmentation = self.seg_net.decode(features)
+        return EchoCareOutput(
+            segmentation, self.cls_decoder(self.condition_features(features, segmentation, views)), views
+        )
+
+    def condition_features(
+        self, features: Features, segmentation: torch.Tensor, views: torch.Tensor | None
+    ) -> torch.Tensor:
+        """(B, F) what the condition head sees."""
+        if self.config.condition_head == "plain" or views is None:
+            return features.bottleneck.mean(dim=(2, 3))
+        return anatomy_features((features.bottleneck, features.level4, features.level3), segmentation, views)
 
     def freeze_encoder(self) -> None:
         """Train only the adapters within the Swin encoder, as the official baseline does."""
@@ -87,16 +105,16 @@ class EchoCare(nn.Module):
         """Everything that shapes the segmentation: adapter, encoder and decoder."""
         return [*self.in_adapter.parameters(), *self.seg_net.parameters()]
 
-    def reset_condition_head(self) -> None:
-        """Fresh random weights in the condition head (start of classification fine-tuning)."""
-        for layer in self.cls_decoder:
-            if isinstance(layer, nn.Linear):
-                layer.reset_parameters()
+    def reset_condition_head(self, kind: str | None = None) -> None:
+        """A condition head with fresh random weights (start of classification fine-tuning); ``kind`` changes it."""
+        self.config = replace(self.config, condition_head=kind or self.config.condition_head)
+        device = self.cls_decoder[0].weight.device
+        self.cls_decoder = _head(self.config, self.config.condition_features, self.config.n_conditions).to(device)
 
 
-def _head(config: EchoCareConfig, outputs: int) -> nn.Sequential:
+def _head(config: EchoCareConfig, inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Linear(config.bottleneck_features, config.head_features),
+        nn.Linear(inputs, config.head_features),
         nn.ReLU(inplace=True),
         nn.Linear(config.head_features, outputs),
     )

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 
 from ..anatomy import View, permitted_labels
 from ..errors import InvalidRequest
+from .condition_features import N_LEVELS, anatomy_features
 from .configuration import N_STAGES, EchoCareConfig
 from .kernels import Convolution, Dense, Placement, instance_norm
 from .lora import merged_qkv_weight
@@ -89,12 +90,20 @@ class LeanEchoCare:
             stages.append(_normalized(tokens))
         x = self._bottleneck(_channels_first(stages.pop()))
         pooled = x.float().mean(dim=(2, 3))
+        levels = [x]
         for up, skip in zip(self._ups[:-1], reversed(self._skips), strict=True):
-            x = up(x, skip(_channels_first(stages.pop())))
+            level = skip(_channels_first(stages.pop()))
+            if len(levels) < N_LEVELS:
+                levels.append(level)
+            x = up(x, level)
         full = self._skip_full(image.contiguous(memory_format=torch.channels_last))
         x = self._ups[-1](x, full)
         segmentation = _channels_first(self._out(_channels_last(x).float()))
-        output = EchoCareOutput(segmentation, self._conditions(pooled), self._views(pooled) if self._views else None)
+        views = self._views(pooled) if self._views else None
+        judged = pooled
+        if self.config.condition_head == "anatomy" and views is not None:
+            judged = anatomy_features(levels, segmentation, views)
+        output = EchoCareOutput(segmentation, self._conditions(judged), views)
         if self.precision == "fp16" and not bool(torch.isfinite(output.conditions).all()):
             raise InvalidRequest("The network overflowed in half precision: choose precision fp32.")
         return output

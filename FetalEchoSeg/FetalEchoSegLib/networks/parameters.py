@@ -55,9 +55,9 @@ def _parameters(config: EchoCareConfig) -> Iterator[tuple[str, Shape]]:
         yield from _residual_block(f"seg_net.decoder{number}.conv_block.", 2 * narrow, narrow)
     yield "seg_net.out.conv.conv.weight", (config.n_labels, features, 1, 1)
     yield "seg_net.out.conv.conv.bias", (config.n_labels,)
-    yield from _head("cls_decoder.", config, config.n_conditions)
+    yield from _head("cls_decoder.", config, config.condition_features, config.n_conditions)
     if config.n_views:
-        yield from _head("view_decoder.", config, config.n_views)
+        yield from _head("view_decoder.", config, config.bottleneck_features, config.n_views)
 
 
 def _encoder(config: EchoCareConfig) -> Iterator[tuple[str, Shape]]:
@@ -103,6 +103,6 @@ def _residual_block(prefix: str, wide: int, narrow: int) -> Iterator[tuple[str, 
         yield prefix + "conv3.conv.weight", (narrow, wide, 1, 1)
 
 
-def _head(prefix: str, config: EchoCareConfig, outputs: int) -> Iterator[tuple[str, Shape]]:
-    yield from _affine(prefix + "0.", config.head_features, config.bottleneck_features)
+def _head(prefix: str, config: EchoCareConfig, inputs: int, outputs: int) -> Iterator[tuple[str, Shape]]:
+    yield from _affine(prefix + "0.", config.head_features, inputs)
     yield from _affine(prefix + "2.", outputs, config.head_features)
