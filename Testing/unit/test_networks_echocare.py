@@ -123,6 +123,7 @@ def test_soft_areas_are_those_of_the_masks_of_a_certain_view():
     labels[:, :16] = Structure.LEFT_VENTRICLE
     labels[:, 16:20] = Structure.TRACHEA  # not in a four-chamber view
     segmentation = 40 * torch.nn.functional.one_hot(labels, 15).movedim(-1, 1).float()
+    segmentation[:, 0, 16:20] = 20  # second to the trachea
     areas = soft_areas(segmentation, torch.tensor([[40.0, 0, 0, 0]]))
     assert float(areas[0, Structure.LEFT_VENTRICLE - 1]) == pytest.approx(0.25, abs=1e-4)
     assert float(areas[0, Structure.TRACHEA - 1]) == pytest.approx(0, abs=1e-6)

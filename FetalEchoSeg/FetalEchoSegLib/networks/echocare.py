@@ -108,7 +108,7 @@ class EchoCare(nn.Module):
     def reset_condition_head(self, kind: str | None = None) -> None:
         """A condition head with fresh random weights (start of classification fine-tuning); ``kind`` changes it."""
         self.config = replace(self.config, condition_head=kind or self.config.condition_head)
-        device = self.cls_decoder[0].weight.device
+        device = next(self.cls_decoder.parameters()).device
         self.cls_decoder = _head(self.config, self.config.condition_features, self.config.n_conditions).to(device)
 
 
