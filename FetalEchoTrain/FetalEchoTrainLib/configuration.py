@@ -289,7 +289,7 @@ class FineTuningConfig(Block):
     self_teaching_weight: float = Field(default=0.5, ge=0.0, le=100.0)
     """Of the loss on them; 0 for none."""
     balanced: bool = True
-    """Draw frames so that each condition's positives come as often as its negatives."""
+    """Draw frames by view, condition and its presence, so that no condition is rare; else each frame once."""
     head: Literal["plain", "anatomy"] = "plain"
     """What the head sees: the pooled bottleneck, or also pooled finer features and ratios of the masks' areas."""
     views_per_frame: int = Field(default=4, ge=1, le=64)
