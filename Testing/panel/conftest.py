@@ -45,6 +45,7 @@ def host():
         yield driver
         driver.process_events()
         driver.unload_panels()
+        driver.close_editors()
         driver.close_scene()
     left = watch.leaks()
     assert not pythonqt.slot_errors, "errors in slots:\n" + "\n".join(pythonqt.slot_errors)

@@ -14,6 +14,8 @@ EXTENSION_MODULES = ("FetalEchoSeg", "FetalEchoTrain")
 
 loadErrors: dict[str, Exception] = {}
 """Extension modules that could not be imported, by name."""
+registeredEffects = 0
+"""How many effects of the Segment Editor the modules have registered at the start."""
 
 
 def start() -> Any:
@@ -67,6 +69,8 @@ def start() -> Any:
     application._mainWindow.show()
     application.startupCompleted.emit()
     application.processEvents()
+    global registeredEffects
+    registeredEffects = len(slicer.qSlicerSegmentEditorEffectFactory.instance().registeredEffects())
     return application
 
 
@@ -94,13 +98,15 @@ def _removeLeakedNames() -> None:
 
 def _publishWidgets(slicer: Any) -> None:
     """qMRML* and qSlicer* classes are names of ``slicer`` itself."""
-    from . import application, modules, plots, segment_widgets, sequence_widgets, uiloader, views  # noqa: F401
+    from . import application, modules, plots, segment_editor, segment_effects, sequence_widgets, uiloader, views  # noqa: F401
 
     names = {name: cls for name, cls in uiloader.registry.items() if name.startswith("qMRML")}
-    for module in (application, modules):
+    for module in (application, modules, segment_effects):
         names |= {n: c for n, c in vars(module).items() if n.startswith("qSlicer") and isinstance(c, type)}
     for name, cls in names.items():
         setattr(slicer, name, cls)
+    segment_effects.publish()
+    segment_editor.publish()
 
 
 def _installDoubles(slicer: Any) -> None:

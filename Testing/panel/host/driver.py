@@ -29,6 +29,8 @@ from . import boot, desktop
 
 _POLL_SECONDS = 0.002
 _REPLACED = "replacedByReload"
+_SEGMENT_NAME = 3  # column of the table
+_editors: list[Any] = []
 
 
 class Panel:
@@ -360,6 +362,66 @@ def _move(view: Any, place: tuple[int, int], held: Any = None, keys: Any = None)
     )
     QtWidgets.QApplication.sendEvent(widget, event)
     process_events()
+
+
+def hover_slice(view: Any, *, ras: Any = None, ijk: Any = None, modifiers: Iterable[str] = ()) -> None:
+    """Move the mouse to a point of a slice view, with no button pressed."""
+    _move(view, _inside(view, view_position(view, ras=ras, ijk=ijk)), keys=_modifiers(modifiers))
+
+
+def wheel_slice(view: Any, *, ras: Any = None, ijk: Any = None, steps: int = 1, modifiers: Iterable[str] = ()) -> None:
+    """Turn the wheel at a point of a slice view, by positive steps forward."""
+    from PySide6 import QtCore, QtGui, QtWidgets
+    from PySide6.QtCore import Qt
+
+    widget = _ready(view.VTKWidget())
+    point = QtCore.QPointF(*_inside(view, view_position(view, ras=ras, ijk=ijk)))
+    turn, none, keys = QtCore.QPoint(0, 120 * (1 if steps > 0 else -1)), QtCore.QPoint(), _modifiers(modifiers)
+    for _ in range(abs(steps)):
+        place = widget.mapToGlobal(point)
+        event = QtGui.QWheelEvent(point, place, none, turn, Qt.NoButton, keys, Qt.NoScrollPhase, False)
+        QtWidgets.QApplication.sendEvent(widget, event)
+    process_events()
+
+
+def segment_editor() -> Any:
+    """A segment editor of its own in a window, on the scene, with a node of its own; gone with the test."""
+    import slicer
+
+    editor = slicer.qMRMLSegmentEditorWidget()
+    editor.setMRMLSegmentEditorNode(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentEditorNode"))
+    editor.setMRMLScene(slicer.mrmlScene)
+    editor.show()
+    _editors.append(editor)
+    process_events()
+    return editor
+
+
+def choose_effect(editor: Any, name: str) -> Any:
+    """Click an effect's button in a segment editor ("" for none), by the effect's name; the active effect then."""
+    click(find(find(editor, "EffectsGroupBox"), name or "NULL"))
+    return editor.activeEffect()
+
+
+def select_segment(editor: Any, name: str) -> None:
+    """Click the row of a segment in a segment editor, by the segment's name."""
+    table = find(editor, "SegmentsTable")
+    names = [table.item(row, _SEGMENT_NAME).text() for row in range(table.rowCount)]
+    assert name in names, f"the table shows {names}, not '{name}'"
+    click_item(table, names.index(name), _SEGMENT_NAME)
+
+
+def close_editors() -> None:
+    """Close what ``segment_editor`` opened, and forget effects that a test has registered."""
+    from .segment_effects import qSlicerSegmentEditorEffectFactory
+
+    while _editors:
+        editor = _editors.pop()
+        editor.setActiveEffect(None)
+        editor.uninstallKeyboardShortcuts()
+        editor.deleteLater()
+    process_events()
+    del qSlicerSegmentEditorEffectFactory.instance()._effects[boot.registeredEffects :]
 
 
 def drop_files(widget: Any, paths: Iterable[Any]) -> bool:

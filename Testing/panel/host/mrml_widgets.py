@@ -24,6 +24,10 @@ class Observations:
     def add(self, node: Any, events: Iterable[Any], function: Callable[..., None]) -> None:
         self._tags += [(node, node.AddObserver(event, function)) for event in events]
 
+    def take(self, node: Any, tag: int) -> None:
+        """Look after an observer that is there already."""
+        self._tags.append((node, tag))
+
     def clear(self) -> None:
         for node, tag in self._tags:
             node.RemoveObserver(tag)

@@ -96,7 +96,9 @@ class qMRMLSegmentsTableView(qMRMLWidget):
                 self._table.setItem(row, column, item)
             self._table.setRowHidden(row, not self._isShown(segmentID))
         self._filling = False
-        self.setSelectedSegmentIDs(selected)
+        self._select(selected)
+        if selected != self.selectedSegmentIDs():  # one of them is gone
+            self.selectionChanged.emit(None, None)
 
     def _items(self, segmentID: str) -> list[QtWidgets.QTableWidgetItem]:
         segment = self._node.GetSegmentation().GetSegment(segmentID)
@@ -144,6 +146,11 @@ class qMRMLSegmentsTableView(qMRMLWidget):
 
     def setSelectedSegmentIDs(self, ids: Any) -> None:
         before = self.selectedSegmentIDs()
+        self._select(ids)
+        if before != self.selectedSegmentIDs():
+            self.selectionChanged.emit(None, None)
+
+    def _select(self, ids: Any) -> None:
         self._filling = True
         self._table.clearSelection()
         model = self._table.model()
@@ -152,8 +159,6 @@ class qMRMLSegmentsTableView(qMRMLWidget):
                 flags = QtCore.QItemSelectionModel.Select | QtCore.QItemSelectionModel.Rows
                 self._table.selectionModel().select(model.index(row, 0), flags)
         self._filling = False
-        if before != self.selectedSegmentIDs():
-            self.selectionChanged.emit(None, None)
 
     def clearSelection(self) -> None:
         self.setSelectedSegmentIDs(())
