@@ -11,7 +11,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PIP_ARGS ?=
-EXTRAS ?= scene,video,codecs,refine,dev
+EXTRAS ?= scene,video,codecs,refine,train,dev
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
