@@ -11,12 +11,22 @@ import logging
 import math
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from . import __version__
 from .anatomy import Condition, View
+from .command_line import (
+    Commands,
+    add_command,
+    add_commands_of_packages,
+    count_type,
+    path_type,
+    positive_type,
+    progress_bar,
+    say,
+)
 from .errors import FetalEchoError, InvalidRequest
 from .output_files import reason
 from .promptable.configuration import ARCHITECTURE as PROMPTABLE
@@ -41,14 +51,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 warnings.simplefilter("ignore")
             return options.run(options) or 0
     except KeyboardInterrupt:
-        _say("Interrupted; nothing half-written was kept.", error=True)
+        say("Interrupted; nothing half-written was kept.", error=True)
         return 130
     except BrokenPipeError:
         return 0
     except (FetalEchoError, OSError, MemoryError) as error:
         if options.debug:
             raise
-        _say(f"fetalecho: {' '.join(_sentence(error).splitlines())}", error=True)
+        say(f"fetalecho: {' '.join(_sentence(error).splitlines())}", error=True)
         return 1
 
 
@@ -84,13 +94,18 @@ def build_parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_models(commands)
     _add_demo(commands)
+    add_commands_of_packages(commands)
     return parser
 
 
-def _add_segment(commands: argparse._SubParsersAction) -> None:
-    parser = _command(commands, "segment", _segment, "Segment a clip: Slicer scene, masks, tables, pictures, report.")
-    parser.add_argument("input", type=_path, help="DICOM, FETUS .h5, .seq.nrrd, .nrrd, .mha, image, folder or video")
-    parser.add_argument("--out", type=_path, required=True, metavar="DIR", help="folder for the results")
+def _add_segment(commands: Commands) -> None:
+    parser = add_command(
+        commands, "segment", _segment, "Segment a clip: Slicer scene, masks, tables, pictures, report."
+    )
+    parser.add_argument(
+        "input", type=path_type, help="DICOM, FETUS .h5, .seq.nrrd, .nrrd, .mha, image, folder or video"
+    )
+    parser.add_argument("--out", type=path_type, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument(
         "--view",
         type=_view_or_auto,
@@ -110,15 +125,19 @@ def _add_segment(commands: argparse._SubParsersAction) -> None:
     _add_device(parser)
 
 
-def _add_info(commands: argparse._SubParsersAction) -> None:
-    parser = _command(commands, "info", _info, "Say what a file holds: frames, times, calibration, what is measurable.")
-    parser.add_argument("input", type=_path, help="file or folder, as for segment")
+def _add_info(commands: Commands) -> None:
+    parser = add_command(
+        commands, "info", _info, "Say what a file holds: frames, times, calibration, what is measurable."
+    )
+    parser.add_argument("input", type=path_type, help="file or folder, as for segment")
 
 
-def _add_phantom(commands: argparse._SubParsersAction) -> None:
-    parser = _command(commands, "phantom", _phantom, "Make a synthetic clip with its truth, or a whole data set.")
-    parser.add_argument("--out", type=_path, required=True, metavar="DIR", help="folder for the clip or the data set")
-    parser.add_argument("--seed", type=_count, default=0, metavar="N", help="same seed, same bytes (default: 0)")
+def _add_phantom(commands: Commands) -> None:
+    parser = add_command(commands, "phantom", _phantom, "Make a synthetic clip with its truth, or a whole data set.")
+    parser.add_argument(
+        "--out", type=path_type, required=True, metavar="DIR", help="folder for the clip or the data set"
+    )
+    parser.add_argument("--seed", type=count_type, default=0, metavar="N", help="same seed, same bytes (default: 0)")
     clip = parser.add_argument_group("clip")
     clip.add_argument("--view", type=_view, metavar="VIEW", help=f"{_views()} (default: 4CH)")
     clip.add_argument(
@@ -128,25 +147,33 @@ def _add_phantom(commands: argparse._SubParsersAction) -> None:
         metavar="NAME",
         help=f"repeatable; one of {', '.join(c.short for c in Condition)} that the view can show (default: none)",
     )
-    clip.add_argument("--frames", type=_positive, metavar="N", help="frames of the clip (default: 60)")
+    clip.add_argument("--frames", type=positive_type, metavar="N", help="frames of the clip (default: 60)")
     clip.add_argument("--rate", type=float, metavar="HZ", help="frames per second (default: 50)")
     clip.add_argument("--new-device", action="store_true", help="image it with a device kept out of training sets")
     dataset = parser.add_argument_group("data set in FETUS layout")
-    dataset.add_argument("--dataset", action="store_true", help="write images/, labels/ and the lists of five parts")
+    dataset.add_argument("--dataset", action="store_true", help="write images/, labels/ and a list for each part")
     for part, count in _PARTS.items():
-        dataset.add_argument(f"--{part}", type=_count, metavar="N", help=f"frames (default: {count})")
+        dataset.add_argument(f"--{part}", type=count_type, metavar="N", help=f"frames (default: {count})")
+    dataset.add_argument("--per-case", type=positive_type, metavar="N", help="frames of each fetus (default: 3)")
+    dataset.add_argument("--size", type=_size, metavar="PX", help="side of the frames in pixels (default: 512)")
+    dataset.add_argument(
+        "--even", action="store_true", help="deal out views and conditions in their shares instead of drawing them"
+    )
 
 
-# Frames in each part of the data set, as in the FETUS 2026 challenge; options of the clip that a data set ignores.
-_PARTS = {"labelled": 391, "unlabelled": 2409, "validation": 200, "same": 200, "new": 200}
+# Frames in each part of the data set, as in the FETUS 2026 challenge; options of one kind that the other ignores.
+_PARTS = {"labelled": 391, "unlabelled": 2409, "validation": 200, "calibration": 0, "same": 200, "new": 200}
 _CLIP_OPTIONS = ("view", "condition", "frames", "rate", "new_device")
+_DATASET_OPTIONS = (*_PARTS, "per_case", "size", "even")
 
 
-def _add_predict(commands: argparse._SubParsersAction) -> None:
-    parser = _command(commands, "predict", _predict, "Segment a FETUS data set into the official submission format.")
-    parser.add_argument("dataset", type=_path, help="folder with images/")
-    parser.add_argument("--out", type=_path, required=True, metavar="DIR", help="folder for N.h5 with mask and label")
-    parser.add_argument("--list", type=_path, metavar="FILE", help="JSON list of the images (default: all)")
+def _add_predict(commands: Commands) -> None:
+    parser = add_command(commands, "predict", _predict, "Segment a FETUS data set into the official submission format.")
+    parser.add_argument("dataset", type=path_type, help="folder with images/")
+    parser.add_argument(
+        "--out", type=path_type, required=True, metavar="DIR", help="folder for N.h5 with mask and label"
+    )
+    parser.add_argument("--list", type=path_type, metavar="FILE", help="JSON list of the images (default: all)")
     parser.add_argument("--model", metavar="MODEL", help="bundle name or folder (default: the demo bundle)")
     _add_device(parser)
 
@@ -154,22 +181,22 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
 def _add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16"], help="default: auto")
-    parser.add_argument("--batch", type=_positive, metavar="N", help="frames per forward pass")
+    parser.add_argument("--batch", type=positive_type, metavar="N", help="frames per forward pass")
 
 
-def _add_evaluate(commands: argparse._SubParsersAction) -> None:
-    parser = _command(commands, "evaluate", _evaluate, "DSC, NSD and macro-F1 as the FETUS 2026 evaluator computes.")
-    parser.add_argument("predictions", type=_path, help="folder of N.h5 with mask and label")
-    parser.add_argument("dataset", type=_path, help="folder with images/ and labels/")
+def _add_evaluate(commands: Commands) -> None:
+    parser = add_command(commands, "evaluate", _evaluate, "DSC, NSD and macro-F1 as the FETUS 2026 evaluator computes.")
+    parser.add_argument("predictions", type=path_type, help="folder of N.h5 with mask and label")
+    parser.add_argument("dataset", type=path_type, help="folder with images/ and labels/")
     parser.add_argument(
-        "--list", type=_path, metavar="FILE", help="JSON list of the images to evaluate (test_new.json)"
+        "--list", type=path_type, metavar="FILE", help="JSON list of the images to evaluate (test_new.json)"
     )
-    parser.add_argument("--json", type=_path, metavar="FILE", help="write all figures as JSON")
-    parser.add_argument("--csv", type=_path, metavar="FILE", help="write a table of all classes and views")
+    parser.add_argument("--json", type=path_type, metavar="FILE", help="write all figures as JSON")
+    parser.add_argument("--csv", type=path_type, metavar="FILE", help="write a table of all classes and views")
 
 
-def _add_models(commands: argparse._SubParsersAction) -> None:
-    parser = _command(commands, "models", _models, "List, show, check, install and import models.")
+def _add_models(commands: Commands) -> None:
+    parser = add_command(commands, "models", _models, "List, show, check, install and import models.")
     actions = parser.add_mutually_exclusive_group()
     actions.add_argument("--show", metavar="MODEL", help="print a bundle's card")
     actions.add_argument("--verify", metavar="MODEL", help="check a bundle's weights against their SHA-256")
@@ -177,25 +204,17 @@ def _add_models(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--sha256", metavar="HASH", help="with --install: expected hash of the .zip")
     actions.add_argument(
         "--import-checkpoint",
-        type=_path,
+        type=path_type,
         metavar="FILE",
         help="best.pth, echocare_encoder.pth, sam-med2d_b.pth or sam_vit_b; becomes the bundle --name",
     )
     parser.add_argument("--name", help="with --import-checkpoint: name of the new bundle (default: the file's)")
 
 
-def _add_demo(commands: argparse._SubParsersAction) -> None:
-    parser = _command(commands, "demo", _demo, "The whole path on a synthetic clip of each view and on a real clip.")
-    parser.add_argument("--out", type=_path, default=Path("demo_output"), metavar="DIR")
-    parser.add_argument("--frames", type=_positive, default=60, help="frames of each synthetic clip (default: 60)")
-
-
-def _command(
-    commands: argparse._SubParsersAction, name: str, run: Callable[[argparse.Namespace], int | None], text: str
-) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=text, description=text)
-    parser.set_defaults(run=run)
-    return parser
+def _add_demo(commands: Commands) -> None:
+    parser = add_command(commands, "demo", _demo, "The whole path on a synthetic clip of each view and on a real clip.")
+    parser.add_argument("--out", type=path_type, default=Path("demo_output"), metavar="DIR")
+    parser.add_argument("--frames", type=positive_type, default=60, help="frames of each synthetic clip (default: 60)")
 
 
 # ---------------------------------------------------------------------------------------------------- the commands
@@ -220,15 +239,15 @@ def _segment(options: argparse.Namespace) -> None:
             batch_size=options.batch,
             refine_with=options.refine,
         ),
-        progress=_bar("segmenting"),
+        progress=progress_bar("segmenting"),
     )
-    _say(result.summary)
+    say(result.summary)
 
 
 def _info(options: argparse.Namespace) -> None:
     from .readers import describe
 
-    _say(str(describe(options.input)))
+    say(str(describe(options.input)))
 
 
 def _phantom(options: argparse.Namespace) -> None:
@@ -236,7 +255,7 @@ def _phantom(options: argparse.Namespace) -> None:
     from .phantom import clip, dataset
 
     given = {name for name, value in vars(options).items() if value is not None and value is not False}
-    if stray := sorted(given.intersection(_CLIP_OPTIONS if options.dataset else _PARTS)):
+    if stray := sorted(given.intersection(_CLIP_OPTIONS if options.dataset else _DATASET_OPTIONS)):
         kind = "a single clip: leave out --dataset" if options.dataset else "a data set: add --dataset"
         raise InvalidRequest(f"--{stray[0].replace('_', '-')} is for {kind}, or leave out this option.")
     require_writable(options.out)
@@ -251,10 +270,14 @@ def _phantom(options: argparse.Namespace) -> None:
             validation=counts["validation"],
             test_same=counts["same"],
             test_new=counts["new"],
+            calibration=counts["calibration"],
             seed=options.seed,
-            progress=_bar("frames"),
+            image_shape=(options.size or 512, options.size or 512),
+            frames_per_case=options.per_case or 3,
+            even=options.even,
+            progress=progress_bar("frames"),
         )
-        _say(f"Data set in {options.out}")
+        say(f"Data set in {options.out}")
         return
     made = clip.make_named_clip(
         options.view or View.FOUR_CHAMBER,
@@ -266,7 +289,7 @@ def _phantom(options: argparse.Namespace) -> None:
     )
     from .workflow import write_phantom_clip
 
-    _say("\n".join(str(file) for file in write_phantom_clip(made, options.out)))
+    say("\n".join(str(file) for file in write_phantom_clip(made, options.out)))
 
 
 def _predict(options: argparse.Namespace) -> None:
@@ -279,19 +302,19 @@ def _predict(options: argparse.Namespace) -> None:
         find_bundle(options.model or DEFAULT_BUNDLE), options.device, options.precision, options.batch
     )
     images = [entry.image for entry in read_list(options.list)] if options.list else None
-    written = write_submission(segmenter, options.dataset, options.out, images, _bar("frames"))
-    _say(f"{len(written)} predictions in {options.out}")
+    written = write_submission(segmenter, options.dataset, options.out, images, progress_bar("frames"))
+    say(f"{len(written)} predictions in {options.out}")
 
 
 def _evaluate(options: argparse.Namespace) -> None:
     from .evaluation import evaluate
 
-    evaluation = evaluate(options.predictions, options.dataset, _bar("frames"), list_file=options.list)
+    evaluation = evaluate(options.predictions, options.dataset, progress_bar("frames"), list_file=options.list)
     if options.json:
         evaluation.to_json(options.json)
     if options.csv:
         evaluation.to_csv(options.csv)
-    _say(str(evaluation))
+    say(str(evaluation))
 
 
 def _models(options: argparse.Namespace) -> None:
@@ -302,23 +325,23 @@ def _models(options: argparse.Namespace) -> None:
     if options.name and not options.import_checkpoint:
         raise InvalidRequest("--name is the name of a checkpoint to --import-checkpoint: give both or neither.")
     if options.show:
-        _say(str(_find_model(options.show)))
+        say(str(_find_model(options.show)))
     elif options.verify:
         _find_model(options.verify).verify()
-        _say(f"{options.verify}: weights match their SHA-256")
+        say(f"{options.verify}: weights match their SHA-256")
     elif options.install:
-        installed = bundle.install_bundle(options.install, sha256=options.sha256, progress=_bar("bytes"))
-        _say(f"Installed {_listed(installed)}")
+        installed = bundle.install_bundle(options.install, sha256=options.sha256, progress=progress_bar("bytes"))
+        say(f"Installed {_listed(installed)}")
     elif options.import_checkpoint:
         from .bundle_import import import_model
 
         found = import_model(options.import_checkpoint, options.name)
-        _say(f"Imported {_listed(found)}")
+        say(f"Imported {_listed(found)}")
     else:
         from .promptable.bundle import list_promptables
 
         models: list[Bundle | PromptableBundle] = [*bundle.list_bundles(), *list_promptables()]
-        _say("\n".join(map(_listed, models)) or "No model is installed; install one with --install.")
+        say("\n".join(map(_listed, models)) or "No model is installed; install one with --install.")
 
 
 def _find_model(name: str) -> Bundle | PromptableBundle:
@@ -344,8 +367,8 @@ def _listed(bundle: Bundle | PromptableBundle) -> str:
 def _demo(options: argparse.Namespace) -> None:
     from .workflow import run_demo
 
-    run_demo(options.out, options.frames, _say, _bar("segmenting"))
-    _say(f"Open {options.out} and look at */report.html, or load */scene.mrb in 3D Slicer.")
+    run_demo(options.out, options.frames, say, progress_bar("segmenting"))
+    say(f"Open {options.out} and look at */report.html, or load */scene.mrb in 3D Slicer.")
 
 
 # ------------------------------------------------------------------------------------------- arguments and printing
@@ -373,22 +396,9 @@ def _condition(text: str) -> Condition:
     raise argparse.ArgumentTypeError(f"unknown condition '{text}': {', '.join(c.short for c in Condition)}")
 
 
-def _path(text: str) -> Path:
-    # An empty text, mostly a shell variable that is not set, would mean the current folder.
-    if not text:
-        raise argparse.ArgumentTypeError("the path is empty")
-    return Path(text)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of 0 or more")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of 1 or more")
+def _size(text: str) -> int:
+    if not text.isdecimal() or not 64 <= int(text) <= 2048:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a size in pixels, 64 to 2048")
     return int(text)
 
 
@@ -422,33 +432,6 @@ def _spacing(text: str) -> tuple[float, float]:
         return user_spacing((values[0], values[-1]))
     except InvalidRequest as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _bar(what: str) -> Callable[[int, int], None]:
-    """Progress callback (done, total) that draws a bar on stderr, on a terminal only."""
-    from tqdm import tqdm
-
-    bar: tqdm | None = None
-
-    def show(done: int, total: int) -> None:
-        nonlocal bar
-        if bar is None:
-            bar = tqdm(total=total, desc=what, unit=what[:-1] if what.endswith("s") else "frame", disable=None)
-        bar.update(done - bar.n)
-        if done >= total:
-            bar.close()
-
-    return show
-
-
-def _say(text: str, error: bool = False) -> None:
-    stream = sys.stderr if error else sys.stdout
-    if stream is None:  # closed by whoever started us
-        return
-    # A terminal may lack a letter, such as × in an old code page.
-    encoding = stream.encoding or "utf-8"
-    stream.write(text.encode(encoding, "replace").decode(encoding) + "\n")
-    stream.flush()
 
 
 if __name__ == "__main__":

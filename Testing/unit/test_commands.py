@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+import h5py
 import numpy as np
 import pytest
 from FetalEchoSegLib.anatomy import View
@@ -55,6 +56,7 @@ def test_debug_shows_the_error_itself(tmp_path):
         (["phantom", "--out", "b", "--condition", "flu"], "unknown condition 'flu': VSD"),
         (["phantom", "--out", "b", "--seed", "-1"], "not a whole number of 0 or more"),
         (["phantom", "--out", "b", "--frames", "²"], "not a whole number of 1 or more"),
+        (["phantom", "--out", "b", "--size", "32"], "not a size in pixels, 64 to 2048"),
         (["segment", "a", "--out", ""], "the path is empty"),
         (["info", ""], "the path is empty"),
         (["models", "--show", "a", "--verify", "a"], "not allowed with"),
@@ -178,6 +180,8 @@ def test_models_says_when_there_is_none(capsys, monkeypatch):
         (["--dataset", "--view", "RVOT"], "--view is for a single clip: leave out --dataset"),
         (["--dataset", "--new-device"], "--new-device is for a single clip"),
         (["--labelled", "0"], "--labelled is for a data set: add --dataset"),
+        (["--even"], "--even is for a data set"),
+        (["--per-case", "2"], "--per-case is for a data set"),
     ],
 )
 def test_phantom_refuses_options_that_would_do_nothing(capsys, tmp_path, stray, says):
@@ -197,3 +201,43 @@ def test_info_describes_a_still(capsys, tmp_path):
     assert "64" in said
     assert "pulmonary bifurcation" in said
     assert "unknown" in said
+
+
+def test_a_data_set_is_made_as_asked(tmp_path):
+    out = tmp_path / "set"
+    counts = ["--labelled", "4", "--unlabelled", "2", "--validation", "2", "--calibration", "2", "--same", "1"]
+    shape = ["--new", "1", "--size", "64", "--per-case", "1", "--even", "--seed", "2"]
+    assert main(["phantom", "--dataset", "--out", str(out), *counts, *shape]) == 0
+    assert len(list((out / "images").iterdir())) == 12
+    assert len(list((out / "truth").iterdir())) == 2
+    assert len(json.loads((out / "calibration.json").read_text())) == 2
+    with h5py.File(out / "images" / "1.h5") as file:
+        assert file["image"].shape == (64, 64, 3)
+
+
+class Package:
+    """An installed package that brings a command, or one that cannot be imported."""
+
+    def __init__(self, name, add=None):
+        self.name, self.value, self._add = name, f"{name}:add", add
+
+    def load(self):
+        if self._add is None:
+            raise ImportError(self.name)
+        return self._add
+
+
+def test_packages_add_commands_and_a_broken_one_is_left_out(monkeypatch, capsys):
+    from FetalEchoSegLib.command_line import GROUP, add_command, say
+
+    def add(commands):
+        parser = add_command(commands, "greet", lambda options: say(f"hello {options.who}"), "Say hello.")
+        parser.add_argument("who")
+
+    packages = {GROUP: [Package("broken"), Package("polite", add)]}
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: packages[group])
+    assert main(["greet", "world"]) == 0
+    assert capsys.readouterr().out == "hello world\n"
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "Say hello." in capsys.readouterr().out
