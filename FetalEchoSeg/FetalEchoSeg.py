@@ -94,6 +94,8 @@ class FetalEchoSegParameterNode:
     masks           its segmentations that the panel shows
     view            its standard plane; automatic asks the file, then the model
     model           name of the bundle; empty for the default one
+    refineOutlines  whether Apply refines the outlines as well
+    refineModel     name of the bundle that answers clicks, by which it does; empty for the default one
     frames          which frames Apply segments
     firstFrame      of the range, counted from 0
     lastFrame       of the range, included
@@ -104,6 +106,8 @@ class FetalEchoSegParameterNode:
     masks: vtkMRMLSequenceNode
     view: ViewChoice = ViewChoice.AUTOMATIC
     model: str = ""
+    refineOutlines: bool = False
+    refineModel: str = ""
     frames: FrameChoice = FrameChoice.ALL
     firstFrame: int = 0
     lastFrame: int = 0
@@ -374,6 +378,22 @@ class FetalEchoSegLogic(ScriptedLoadableModuleLogic):
         except (ImportError, FetalEchoError):  # before the dependencies are installed
             return []
 
+    def promptables(self) -> list[str]:
+        """Names of the models on this machine that answer clicks, the default first; empty when none can be read.
+
+        >>> isinstance(FetalEchoSegLogic().promptables(), list)
+        True
+        """
+        from FetalEchoSegLib.errors import FetalEchoError
+
+        try:
+            from FetalEchoSegLib.promptable.bundle import DEFAULT_PROMPTABLE, list_promptables
+
+            found = (bundle.name for bundle in list_promptables())
+            return sorted(found, key=lambda name: name != DEFAULT_PROMPTABLE)
+        except (ImportError, FetalEchoError):  # before the dependencies are installed
+            return []
+
     def installModel(self, source: str | Path, sha256: str | None = None) -> str:
         """Install a model from a folder, a .zip file or an https address; its name. Mind its licence.
 
@@ -473,6 +493,7 @@ class FetalEchoSegLogic(ScriptedLoadableModuleLogic):
         cancelled: Callable[[], bool] | None = None,
         masks: Any = None,
         overwriteEdits: bool = False,
+        refineWith: str | None = None,
     ) -> Any:
         """Segment a clip; returns the sequence of segmentations, synchronized with it.
 
@@ -483,17 +504,19 @@ class FetalEchoSegLogic(ScriptedLoadableModuleLogic):
           segments.
         :param device: "auto", "cpu", "cuda", "mps".
         :param precision: "auto", "fp32", "bf16", "fp16".
-        :param progress: called with (frames done, frames in all).
+        :param progress: called with (steps done, steps in all): one for every frame, and one more to refine it.
         :param cancelled: asked now and then; once it returns True, what is finished is kept.
         :param masks: sequence of segmentations of this clip to write into; None makes a new one. A new one is made as
           well where frames of another view or model would stay in ``masks``.
         :param overwriteEdits: also segment frames of ``masks`` that you drew or accepted; otherwise they are kept.
+        :param refineWith: name or folder of a bundle that answers clicks, see ``promptables``: it refines the outlines,
+          where its answer agrees with them. None leaves them as segmented.
         :raises FetalEchoError: InvalidRequest, UnreadableInput, UnusableBundle, MissingDependency, Cancelled.
 
         >>> masks = FetalEchoSegLogic().segment("clip.dcm", view="4CH")  # doctest: +SKIP
         """
         browser = self.loadCine(source) if isinstance(source, (str, Path)) else self.browserOf(source)
-        run = self.prepareSegmentation(browser, view, model, frames, device, precision, masks)
+        run = self.prepareSegmentation(browser, view, model, frames, device, precision, masks, refineWith=refineWith)
         if run.atRisk and not overwriteEdits:
             run.keepEdits()
         placement = run.place(run.run(progress, cancelled), overwriteEdits)
@@ -511,6 +534,7 @@ class FetalEchoSegLogic(ScriptedLoadableModuleLogic):
         precision: str = "auto",
         masks: Any = None,
         secondsPerBatch: float | None = None,
+        refineWith: str | None = None,
     ) -> Any:
         """What ``segment`` does in steps, a ``FetalEchoSegLib.scene.clip_segmentation.ClipSegmentation``.
 
@@ -533,7 +557,9 @@ class FetalEchoSegLogic(ScriptedLoadableModuleLogic):
             raise InvalidRequest(str(error)) from error
         masks = maskSequence(masks) if masks is not None else None
         browser = self.browserOf(source)
-        return ClipSegmentation(browser, wanted, model or "", frames, device, precision, masks, secondsPerBatch)
+        return ClipSegmentation(
+            browser, wanted, model or "", frames, device, precision, masks, secondsPerBatch, refineWith or ""
+        )
 
     def addPrediction(self, prediction: Any, browser: Any) -> Any:
         """Put a ``FetalEchoSegLib.prediction.Prediction`` of the browser's clip in the scene; its mask sequence."""

@@ -147,6 +147,7 @@ class BrightModel:
         self.config, self.sampling = PromptableConfig.tiny(), "area"
         self.encoded: list[int] = []
         self.gate, self.level = gate, level
+        self.notes: tuple[str, ...] = ()
 
     def embed(self, frame, cancelled=None):
         import torch
@@ -180,3 +181,12 @@ class BrightModel:
             mask = blobs == counts.argmax() if counts.any() else np.zeros_like(blobs, dtype=bool)
             answers.append(Answer(embedding.geometry.mask_prompt(mask), 0.9, embedding.geometry))
         return answers
+
+
+class ShiftingModel(BrightModel):
+    """Answers with the mask it is given, moved to the right by one cell of the low-resolution mask."""
+
+    def answer(self, embedding, prompts, multimask=True):
+        from FetalEchoSegLib.promptable.model import Answer
+
+        return [Answer(np.roll(prompt.mask, 1, axis=1), 0.9, embedding.geometry) for prompt in prompts]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from .bundle import Bundle
     from .networks.output import EchoCareOutput
+    from .promptable.bundle import PromptableBundle
 
 # How long a batch should take while somebody watches: progress moves, and a cancelled run loses little.
 INTERACTIVE_SECONDS = 0.4
@@ -137,7 +138,7 @@ def cached_segmenter(
     with held(_cache_lock, cancelled):
         try:
             bundle = find_bundle(model)
-            key = (bundle.path.resolve(), _file_times(bundle), device, precision)
+            key = (bundle.path.resolve(), file_times(bundle), device, precision)
         except UnusableBundle:
             _kept.clear()
             raise
@@ -156,7 +157,8 @@ _kept: dict[tuple[object, ...], Segmenter] = {}
 _cache_lock = threading.Lock()
 
 
-def _file_times(bundle: Bundle) -> tuple[object, ...]:
+def file_times(bundle: Bundle | PromptableBundle) -> tuple[object, ...]:
+    """What differs once the files of a bundle were replaced; raises UnusableBundle when they are gone."""
     try:
         status = [(bundle.path / name).stat() for name in (CARD_FILE, bundle.weights_path.name)]
     except OSError as error:

@@ -49,6 +49,11 @@ class SegmentationRun:
         self._frames = _Frames(cine)
 
     @property
+    def total(self) -> int:
+        """How many frames were asked for."""
+        return len(self._wanted)
+
+    @property
     def finished(self) -> int:
         """How many frames are done."""
         return int(self._frames.done.sum())

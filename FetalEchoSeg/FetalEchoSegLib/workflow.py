@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .phantom.clip import PhantomClip
     from .prediction import Prediction
     from .segmentation import Progress
+    from .segmentation_run import SegmentationRun
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ def segment_file(request: SegmentRequest, progress: Progress | None = None) -> S
     """Read, segment and write everything that `fetalecho segment` promises."""
     from .bundle import DEFAULT_BUNDLE, find_bundle
     from .promptable.bundle import find_promptable
+    from .promptable.refined_run import RefinedRun
     from .readers import read_cine
     from .segmentation import Segmenter
 
@@ -93,12 +95,12 @@ def segment_file(request: SegmentRequest, progress: Progress | None = None) -> S
     if request.find_view:
         cine.view = None
     segmenter = Segmenter(bundle, request.device, request.precision, request.batch_size)
-    prediction = segmenter.segment(cine, view=request.view, frames=request.frames, progress=progress)
+    segmenting = segmenter.start(cine, request.view, request.frames)
+    run: SegmentationRun | RefinedRun = segmenting
     if refining is not None:
-        from .promptable.boundary import refine_prediction
-
-        model = refining.build(request.device, request.precision)
-        prediction = refine_prediction(prediction, cine, model, identity=refining.identity()).prediction
+        run = RefinedRun(segmenting, cine, refining.build(request.device, request.precision), refining.identity())
+    run.go(progress)
+    prediction = run.prediction()
     files = write_results(
         cine, prediction, bundle.card.thresholds, request.out, request.input.name, request.gestational_age, request.pdf
     )

@@ -14,9 +14,12 @@ torch = pytest.importorskip("torch")
 from bundles import random_bundle
 from FetalEchoSegLib.cine import Cine
 from FetalEchoSegLib.networks.lean import LeanEchoCare
+from FetalEchoSegLib.promptable.bundle import PromptableBundle
+from FetalEchoSegLib.promptable.loading import forget_promptable
 from FetalEchoSegLib.scene.review import protectedFrames, setAccepted
 from FetalEchoSegLib.scene.segmentation_nodes import maskSequences
 from FetalEchoSegLib.segmentation import forget_segmenter
+from promptables import ShiftingModel, random_promptable
 
 from .host import desktop, driver
 
@@ -409,3 +412,94 @@ def test_a_model_that_takes_the_clip_for_another_view_says_so(panel, parameters,
     apply(panel)
     ready(panel)
     assert "Segmented as 4CH (user), but the model takes this clip for 3VT" in panel.ui.notesLabel.text
+
+
+# outlines
+
+
+@pytest.fixture
+def models(tmp_path, monkeypatch):
+    """The folder of installed models, empty; nothing else is shipped or installed."""
+    from FetalEchoSegLib.promptable import bundle
+
+    monkeypatch.setattr(bundle, "bundle_folders", lambda: [tmp_path])
+    yield tmp_path
+    forget_promptable()
+
+
+@pytest.fixture
+def refiner(models, monkeypatch):
+    """An installed model that answers clicks, and moves every mask a little."""
+    monkeypatch.setattr(PromptableBundle, "build", lambda self, *options: ShiftingModel())
+    return random_promptable(models / "test-clicks")
+
+
+def test_outlines_are_refined_where_the_box_is_checked(refiner, panel, parameters, clip, logic):
+    assert not panel.ui.refineModelComboBox.enabled
+    apply(panel)
+    ready(panel)
+    coarse = logic.labels(parameters.masks)
+    driver.click(panel.ui.refineCheckBox)
+    assert panel.ui.refineModelComboBox.currentText == "test-clicks"
+    apply(panel)
+    driver.wait_until(lambda: panel.ui.progressLabel.text.startswith("Refining outlines, "), 60)
+    assert panel.ui.runProgressBar.maximum == 2 * FRAMES
+    ready(panel)
+    assert (logic.labels(parameters.masks) != coarse).any()
+    assert "Outlines refined by test-clicks 1" in panel.ui.notesLabel.text
+
+
+def test_cancelling_the_refinement_keeps_what_is_segmented(refiner, panel, parameters, clip, logic, monkeypatch):
+    gate, reached, answer = threading.Event(), threading.Event(), ShiftingModel.answer
+
+    def held(self, *arguments):
+        if reached.is_set():
+            gate.wait(20)
+        reached.set()
+        return answer(self, *arguments)
+
+    monkeypatch.setattr(ShiftingModel, "answer", held)
+    driver.click(panel.ui.refineCheckBox)
+    apply(panel)
+    driver.wait_until(reached.is_set, 60)
+    driver.click(panel.ui.applyButton)
+    ready(panel, 5)
+    gate.set()
+    assert logic.prediction(parameters.masks).done.all()
+    assert "Outlines are as segmented" in panel.ui.notesLabel.text
+
+
+def test_without_a_model_that_answers_clicks_the_box_says_where_to_get_one(models, panel, parameters):
+    assert not panel.ui.refineCheckBox.enabled
+    assert panel.ui.refineModelComboBox.currentText == "No model answers clicks: add one in Model"
+    random_promptable(models / "test-clicks")
+    panel.self().sections["ModelSection"].refresh()
+    assert panel.ui.refineCheckBox.enabled
+
+
+def test_a_model_for_refinement_that_is_missing_is_named(models, panel, parameters, clip):
+    parameters.refineOutlines = True
+    parameters.refineModel = "elsewhere"
+    assert panel.ui.refineModelComboBox.currentText == "elsewhere (not installed here)"
+    desktop.dialogs.answer(None, "There is no model 'elsewhere' that answers clicks")
+    apply(panel)
+    parameters.refineModel = ""
+    desktop.dialogs.answer(None, "There is no model 'demo-clicks' that answers clicks")
+    apply(panel)
+    driver.click(panel.ui.refineCheckBox)
+    assert not panel.ui.refineCheckBox.enabled
+
+
+def test_the_model_for_refinement_is_kept_with_the_scene(models, refiner, panel, parameters, tmp_path):
+    card = random_promptable(models / "other").path / "bundle.yaml"
+    card.write_text(card.read_text().replace("name: test-clicks", "name: other-clicks"))
+    panel.self().sections["ModelSection"].refresh()
+    driver.click(panel.ui.refineCheckBox)
+    driver.choose(panel.ui.refineModelComboBox, "test-clicks")
+    assert parameters.refineModel == "test-clicks"
+    saved = driver.save_scene(tmp_path / "scene.mrb")
+    driver.close_scene()
+    assert not panel.ui.refineCheckBox.checked
+    driver.open_scene(saved)
+    assert panel.ui.refineCheckBox.checked
+    assert panel.ui.refineModelComboBox.currentText == "test-clicks"

@@ -11,7 +11,10 @@ pytest.importorskip("torch")
 from bundles import random_bundle
 from FetalEchoSegLib.cine import Cine
 from FetalEchoSegLib.errors import InvalidRequest, UnusableBundle
+from FetalEchoSegLib.promptable.bundle import PromptableBundle
+from FetalEchoSegLib.promptable.loading import forget_promptable
 from FetalEchoSegLib.scene.review import protectedFrames, setAccepted
+from promptables import ShiftingModel, random_promptable
 
 from FetalEchoSeg import FetalEchoSegLogic
 
@@ -105,3 +108,73 @@ def test_frames_outside_the_clip_are_refused(logic, clip, model):
         logic.prepareSegmentation(clip, "4CH", model, frames=[4, 6])
     with pytest.raises(InvalidRequest, match="Frames 0 to 99999999999999999999"):
         logic.prepareSegmentation(clip, "4CH", model, frames=range(10**20))
+
+
+# outlines
+
+
+@pytest.fixture
+def shifting(tmp_path, monkeypatch):
+    """A bundle that answers clicks whose model moves every mask a little."""
+    monkeypatch.setattr(PromptableBundle, "build", lambda self, *options: ShiftingModel())
+    yield str(random_promptable(tmp_path / "clicks").path)
+    forget_promptable()
+
+
+def test_outlines_are_refined_in_the_same_run(logic, clip, model, shifting):
+    coarse = logic.labels(logic.segment(clip, "4CH", model))
+    steps = []
+    masks = logic.segment(clip, "4CH", model, refineWith=shifting, progress=lambda *step: steps.append(step))
+    assert (logic.labels(masks) != coarse).any(axis=(1, 2)).all()
+    assert logic.drawnBy(masks) == ["model"] * 6
+    (note,) = (note for note in logic.prediction(masks).notes if note.startswith("Outlines refined by test-clicks 1"))
+    assert "the others are as segmented" in note
+    assert steps[0] == (0, 12)
+    assert steps[-6:] == [(done, 12) for done in range(7, 13)]
+
+
+def test_cancelling_the_refinement_keeps_the_outlines_of_the_rest(logic, clip, model, shifting):
+    coarse = logic.labels(logic.segment(clip, "4CH", model))
+    steps = []
+    masks = logic.segment(
+        clip,
+        "4CH",
+        model,
+        refineWith=shifting,
+        progress=lambda done, total: steps.append(done),
+        cancelled=lambda: bool(steps) and steps[-1] >= 8,
+    )
+    assert logic.prediction(masks).done.all()
+    changed = (logic.labels(masks) != coarse).any(axis=(1, 2))
+    assert changed.tolist() == [True, True, False, False, False, False]
+    assert "The refinement was cancelled after 2 of 6 frames." in logic.prediction(masks).notes
+
+
+def test_a_cancelled_segmentation_is_not_refined(logic, clip, model, shifting):
+    coarse = logic.labels(logic.segment(clip, "4CH", model))
+    steps = []
+    run = logic.prepareSegmentation(clip, "4CH", model, secondsPerBatch=0.0, refineWith=shifting)
+    masks = run.place(run.run(lambda done, total: steps.append(done), lambda: bool(steps) and steps[-1] >= 2)).masks
+    done = logic.prediction(masks).done
+    assert 0 < done.sum() < 6
+    np.testing.assert_array_equal(logic.labels(masks)[done], coarse[done])
+    assert any("Outlines are as segmented" in note for note in logic.prediction(masks).notes)
+
+
+def test_a_refinement_that_fails_leaves_the_segmentation(logic, clip, model, shifting, monkeypatch):
+    def broken(*arguments):
+        raise RuntimeError("no")
+
+    coarse = logic.labels(logic.segment(clip, "4CH", model))
+    monkeypatch.setattr(ShiftingModel, "answer", broken)
+    run = logic.prepareSegmentation(clip, "4CH", model, refineWith=shifting)
+    with pytest.raises(RuntimeError):
+        run.run()
+    masks = run.place(run.predictionSoFar()).masks
+    np.testing.assert_array_equal(logic.labels(masks), coarse)
+
+
+def test_a_model_that_segments_refines_nothing(logic, clip, model):
+    with pytest.raises(UnusableBundle, match="does not answer clicks"):
+        logic.prepareSegmentation(clip, "4CH", model, refineWith=model)
+    assert isinstance(logic.promptables(), list)

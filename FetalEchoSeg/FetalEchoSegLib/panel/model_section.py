@@ -56,11 +56,15 @@ class ModelSection(Section):
 
     def refresh(self) -> None:
         """List the models on this machine again."""
+        self._list()
+        self.update()
+        self.state.modelsChanged.emit()
+
+    def _list(self) -> None:
         self._bundles, self._problems = {}, []
         try:
             from ..bundle import DEFAULT_BUNDLE, list_bundles
         except ImportError:  # the Dependencies section says what is missing
-            self.update()
             return
         problems: list[FetalEchoError] = []
         found = {bundle.name: bundle for bundle in list_bundles(problems=problems)}
@@ -69,7 +73,6 @@ class ModelSection(Section):
             self._bundles[DEFAULT_BUNDLE] = found.pop(DEFAULT_BUNDLE)
         self._bundles.update(found)
         self._problems = [str(problem) for problem in problems]
-        self.update()
 
     def update(self) -> None:
         """Show the chosen model."""

@@ -12,6 +12,7 @@ from ..dependencies import require_installed
 from ..errors import Cancelled, FetalEchoError
 from ..scene.rerun import predictionNotes
 from .device_setting import deviceSetting
+from .promptable_chooser import PromptableChooser
 from .section import Section
 
 
@@ -32,10 +33,12 @@ class RunSection(Section):
         self.ui.firstFrameSpinBox.connect("valueChanged(int)", self.onFirstFrame)
         self.ui.lastFrameSpinBox.connect("valueChanged(int)", self.onLastFrame)
         self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
+        self._refiners = PromptableChooser(self.ui.refineModelComboBox, self._onRefineModel)
         self.state.clipChanged.connect(self.onClipChanged)
         self.state.masksChanged.connect(self.update)
         self.state.busyChanged.connect(self.onBusyChanged)
         self.state.progressChanged.connect(self.onProgress)
+        self.state.modelsChanged.connect(self.onModelsChanged)
 
     def update(self) -> None:
         """Show what is the case now."""
@@ -49,6 +52,7 @@ class RunSection(Section):
         free = not self.state.isBusy
         for widget in (self.ui.framesComboBox, self.ui.rangeWidget):
             widget.setEnabled(free)
+        self._showRefinement(free)
         running = self._job is not None
         stopping = running and self._job.isCancelled
         self.ui.applyButton.setText(_("Cancel") if running else _("Apply"))
@@ -69,6 +73,11 @@ class RunSection(Section):
             parameters.firstFrame, parameters.lastFrame = 0, last
         elif parameters is not None and last > 0 and parameters.lastFrame == 0:  # never chosen
             parameters.lastFrame = last
+        self.update()
+
+    def onModelsChanged(self) -> None:
+        """Models were installed or removed, perhaps some that answer clicks."""
+        self._refiners.setModels(self.logic.promptables())
         self.update()
 
     def onFirstFrame(self, value: int = 0) -> None:
@@ -111,6 +120,7 @@ class RunSection(Section):
 
     def _start(self) -> None:
         require_installed()  # before the import that needs them
+        from ..promptable.bundle import DEFAULT_PROMPTABLE
         from ..segmentation import INTERACTIVE_SECONDS
 
         parameters = self.parameterNode
@@ -123,18 +133,24 @@ class RunSection(Section):
             "auto",
             self.state.masks,
             INTERACTIVE_SECONDS,
+            (self._refiners.nameOf(parameters.refineModel) or DEFAULT_PROMPTABLE)
+            if parameters.refineOutlines
+            else None,
         )
         if run.atRisk and not self._settleEdits(run):
             return
         # Texts are translated here: the thread must not ask Qt.
         loading = _("Loading the model")
         counting = _("{done} of {total} frames")
+        refining = _("Refining outlines, {done} of {total} frames")
 
         def work(report: Any, cancelled: Any) -> Any:
             report(0, 0, loading)
+            frames = len(run.frames)
 
             def progress(done: int, total: int) -> None:
-                report(done, total, counting.format(done=done, total=total))
+                text, steps = (counting, done) if done <= frames else (refining, done - frames)
+                report(done, total, text.format(done=steps, total=frames))
 
             return run.run(progress, cancelled)
 
@@ -246,6 +262,19 @@ class RunSection(Section):
         if choice == "current":
             return [self.state.frame]
         return list(range(self.ui.firstFrameSpinBox.value, self.ui.lastFrameSpinBox.value + 1))
+
+    def _showRefinement(self, free: bool) -> None:
+        parameters = self.parameterNode
+        self._refiners.show(parameters.refineModel if parameters is not None else "")
+        wanted = parameters is not None and parameters.refineOutlines
+        box, combo = self.ui.refineCheckBox, self.ui.refineModelComboBox
+        # One that is checked can always be unchecked.
+        box.setEnabled(free and parameters is not None and bool(self._refiners.models or wanted))
+        combo.setEnabled(free and wanted and self._refiners.hasChoice)
+
+    def _onRefineModel(self, name: str) -> None:
+        if self.parameterNode is not None:
+            self.parameterNode.refineModel = name
 
     def _showRange(self, first: int, last: int, count: int) -> None:
         values = (min(max(first, 0), count - 1), min(max(last, 0), count - 1))

@@ -27,6 +27,7 @@ class PanelState(VTKObservationMixin):
     frameChanged     another frame is shown
     busyChanged      a job began or ended
     progressChanged  the job has come further: (done, total, text, seconds left or None)
+    modelsChanged    the models on this machine were listed again
 
     The masks are always ones of the clip: its first, if the parameter node names others or none, and None only if it
     has none. ``cine`` and ``prediction`` are kept until they change.
@@ -41,6 +42,7 @@ class PanelState(VTKObservationMixin):
         self.frameChanged = Signal()
         self.busyChanged = Signal()
         self.progressChanged = Signal()
+        self.modelsChanged = Signal()
         self.browser: Any = None
         self.masks: Any = None
         self.frame = 0

@@ -120,7 +120,9 @@ def refine_prediction(
     taken = sum(decision.accepted for decision in decisions)
     by = f" by {identity}" if identity else ""
     notes = [f"Outlines refined{by}: {taken} of {len(decisions)} accepted, the others are as segmented."]
-    if finished < len(frames):
+    if not finished and frames:
+        notes = ["The refinement was cancelled before the first frame: outlines are as segmented."]
+    elif finished < len(frames):
         notes.append(f"The refinement was cancelled after {finished} of {len(frames)} frames.")
     if identity is not None and identity.notice and identity.notice not in prediction.notes:
         notes.append(identity.notice)
