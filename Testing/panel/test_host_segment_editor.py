@@ -13,7 +13,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QMessageBox
 from vtk.util.numpy_support import vtk_to_numpy
 
-from .host import driver, pythonqt
+from .host import driver, leaks, pythonqt
 
 ROWS, COLUMNS = 60, 80
 EFFECT = """
@@ -574,6 +574,15 @@ def test_an_effect_that_is_registered_later_is_heard_of(effectFile, segmentation
     assert driver.choose_effect(editor, "Disk").name == "Disk"
 
 
+def test_who_does_not_stop_hearing_of_effects_is_found(effectFile):
+    watch = leaks.Watch([effectFile.parent])
+    factory, hear = slicer.qSlicerSegmentEditorEffectFactory.instance(), register(effectFile).self().helpText
+    factory.connect("effectRegistered(QString)", hear)
+    left = watch.leaks()
+    factory.disconnect("effectRegistered(QString)", hear)
+    assert [line.split(" to ")[1] for line in left] == ["qSlicerSegmentEditorEffectFactory.effectRegistered(QString)"]
+
+
 def test_closing_the_scene_ends_the_effect(editor):
     effect = editor.activeEffect().self()
     driver.close_scene()
@@ -749,3 +758,47 @@ def test_what_slicer_only_logs_fails_a_test(effectFile, segmentation, volume, ri
     pythonqt.slot_errors.clear()
     assert errors
     assert complaint in errors
+
+
+def test_an_effect_that_draws_outlines_fills_them(editor):
+    view, widget = driver.slice_view("Red"), slicer.app.layoutManager().sliceWidget("Red")
+    points = vtk.vtkPoints()
+    for corner in ((29.5, 19.5, 1), (49.5, 19.5, 1), (49.5, 39.5, 1), (29.5, 39.5, 1)):
+        x, y = driver.view_position(view, ijk=corner)
+        points.InsertNextPoint(x, view.VTKWidget().height - 1 - y, 0)
+    outline = vtk.vtkPolyData()
+    outline.SetPoints(points)
+    image = editor.activeEffect().defaultModifierLabelmap()
+    slicer.qSlicerSegmentEditorScriptedLabelEffect(None).appendPolyMask(image, outline, widget)
+    drawn = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(3, ROWS, COLUMNS)
+    assert drawn[1, 20:39, 30:49].all()
+    assert drawn.sum() == pytest.approx(20 * 20, abs=41)  # the filter counts its rim
+
+
+UI = """
+<ui version="4.0"><class>Panel</class><widget class="qMRMLWidget" name="Panel"><layout class="QVBoxLayout" name="rows">
+<item><widget class="qMRMLSegmentEditorWidget" name="editor"/></item></layout></widget>
+<customwidgets><customwidget><class>qMRMLWidget</class><extends>QWidget</extends></customwidget><customwidget>
+<class>qMRMLSegmentEditorWidget</class><extends>qMRMLWidget</extends></customwidget></customwidgets>
+<connections><connection><sender>Panel</sender><signal>mrmlSceneChanged(vtkMRMLScene*)</signal>
+<receiver>editor</receiver><slot>setMRMLScene(vtkMRMLScene*)</slot></connection></connections></ui>"""
+
+
+def test_an_editor_in_a_ui_file(registered, segmentation, volume, tmp_path):
+    file = tmp_path / "Panel.ui"
+    file.write_text(UI)
+    panel = slicer.util.loadUI(str(file))
+    panel.setMRMLScene(slicer.mrmlScene)
+    editor = slicer.util.childWidgetVariables(panel).editor
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentEditorNode")
+    editor.setMRMLSegmentEditorNode(node)
+    editor.setSegmentationNode(segmentation)
+    editor.setSourceVolumeNode(volume)
+    panel.show()
+    effect = driver.choose_effect(editor, "Disk").self()
+    driver.click_slice(driver.slice_view("Red"), ijk=(40, 30, 1))
+    assert voxels(segmentation)[1, 30, 40] == 1
+    del editor
+    panel.deleteLater()
+    driver.process_events()
+    assert effect.calls[-1] == "cleanup"

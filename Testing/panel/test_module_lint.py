@@ -144,6 +144,88 @@ def test_each_mistake_of_a_file_is_found(lint, code, finding):
     assert any(finding in text for text in lint(code, whole=True)), lint(code, whole=True)
 
 
+EFFECT = """
+import qt
+import slicer
+import vtk
+from SegmentEditorEffects import AbstractScriptedSegmentEditorEffect
+from slicer.i18n import tr as _
+
+
+class SomeEffect(AbstractScriptedSegmentEditorEffect):
+    def __init__(self, scriptedEffect):
+        scriptedEffect.name = "Some"
+        scriptedEffect.title = _("Some")
+        AbstractScriptedSegmentEditorEffect.__init__(self, scriptedEffect)
+
+    def clone(self):
+        import qSlicerSegmentationsEditorEffectsPythonQt as effects
+
+        clonedEffect = effects.qSlicerSegmentEditorScriptedEffect(None)
+        clonedEffect.setPythonSource(__file__)
+        return clonedEffect
+
+    def setupOptionsFrame(self):
+        self.scriptedEffect.addOptionsWidget(qt.QPushButton("Apply"))
+
+    def updateMRMLFromGUI(self):
+        self.scriptedEffect.setParameter("Invert", 1 if self.box.checked else 0)
+
+    def processInteractionEvents(self, callerInteractor, eventId, viewWidget):
+        if self.scriptedEffect.parameterSetNode() is None:
+            return False
+        modes = slicer.qSlicerSegmentEditorAbstractEffect
+        image = self.scriptedEffect.defaultModifierLabelmap()
+        self.scriptedEffect.modifySelectedSegmentByLabelmap(image, modes.ModificationModeAdd)
+        return True
+"""
+
+
+@pytest.fixture
+def lint_effect(tmp_path):
+    """Findings, as texts, in the effect above, with one text replaced by another."""
+
+    def run(right="", wrong=""):
+        assert EFFECT.count(right) == 1 or not right
+        file = tmp_path / "SegmentEditorSomeLib" / "SomeEffect.py"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(EFFECT.replace(right, wrong) if right else EFFECT, encoding="utf-8")
+        return [finding.text for finding in module_lint.lint(file)]
+
+    return run
+
+
+def test_a_good_effect_has_no_finding(lint_effect):
+    assert lint_effect() == []
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "finding"),
+    [
+        ("class SomeEffect", "class OtherEffect", "the effect in SomeEffect.py has to be called SomeEffect"),
+        ("def clone(self)", "def copy(self)", "an effect has to have a method clone"),
+        ("import vtk", "from .brush import Brush", "relative import"),
+        ("import vtk", "import torch", "import of torch"),
+        ('name = "Some"', 'name = _("Some")', "the name of an effect is written into scenes"),
+        ("1 if self.box.checked else 0", "self.box.checked", "a bool becomes one text or another"),
+        ("1 if self.box.checked else 0", "not self.box.checked", "a bool becomes one text or another"),
+        ("eventId, viewWidget", "eventId", "processInteractionEvents(): Slicer calls it with 3 arguments"),
+        ("updateMRMLFromGUI(self)", "updateMRMLFromGUI(self, value)", "Slicer calls it with 0 arguments"),
+        ("updateMRMLFromGUI", "referenceGeometryChanged", "no Slicer from 5.10 on calls it"),
+        ("            return False", "            return", "has to return a bool"),
+        ("        return True", "        self.done = True", "has to return a bool"),
+        ("addOptionsWidget", "addOptions", "qSlicerSegmentEditorScriptedEffect has no 'addOptions'"),
+        ("return clonedEffect", "self.scriptedEffect.box = clonedEffect", "scriptedEffect.box = …"),
+        ("modes = slicer.qSlicerSegmentEditorAbstractEffect", "slicer.qSlicerSegmentEditorAbstractEffect.Add",
+         "qSlicerSegmentEditorAbstractEffect has no 'Add'"),
+        ("modes = ", "slicer.qSlicerSegmentEditorEffectFactory.instance().connect('registered()', 1); modes = ",
+         "qSlicerSegmentEditorEffectFactory has no signal registered()"),
+    ],
+)  # fmt: skip
+def test_each_mistake_of_an_effect_is_found(lint_effect, right, wrong, finding):
+    assert any(finding in text for text in lint_effect(right, wrong)), lint_effect(right, wrong)
+
+
 def test_imports_in_functions_and_for_types_are_free(lint):
     code = """
         from typing import TYPE_CHECKING

@@ -100,6 +100,7 @@ def _connections(folders: list[Path]) -> Iterator[str]:
         application._moduleManager,
         application._ioManager,
         application._mainWindow,
+        slicer.qSlicerSegmentEditorEffectFactory.instance(),
         *application._modules.values(),
     )
     for sender in objects:

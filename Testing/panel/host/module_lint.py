@@ -3,8 +3,8 @@
     python Testing/panel/host/module_lint.py [FILES]    without files: this project's modules
 
 The class of an expression is known for ``qt.QLabel(...)``, ``ctk.…``, ``slicer.q…``, ``slicer.app``, the children of
-the section's .ui file (``self.ui.<name>``), and variables and attributes that are only ever assigned expressions of one
-class. Of others nothing is claimed.
+the section's .ui file (``self.ui.<name>``), ``scriptedEffect`` of an effect, and variables and attributes that are only
+ever assigned expressions of one class. Of others nothing is claimed.
 """
 
 from __future__ import annotations
@@ -28,13 +28,38 @@ from . import names
 REPOSITORY = Path(__file__).resolve().parents[3]
 MODULE_FILES = (
     "FetalEchoSeg/FetalEchoSeg.py",
+    "FetalEchoSeg/SegmentEditor*Lib/*.py",
     "FetalEchoTrain/FetalEchoTrain.py",
     "FetalEchoSeg/FetalEchoSegLib/panel/**/*.py",
     "FetalEchoSeg/FetalEchoSegLib/scene/**/*.py",
 )
 _GONE_IN_QT6 = {"QDesktopWidget", "QDirModel", "QMatrix", "QRegExp", "QRegExpValidator", "QTextCodec", "QTextDecoder"}
-_QUICK_TO_IMPORT = {"FetalEchoSegLib", "FetalEchoTrainLib", "ctk", "numpy", "qt", "slicer", "vtk", "vtkmodules"}
+_QUICK_TO_IMPORT = {
+    "FetalEchoSegLib", "FetalEchoTrainLib", "SegmentEditorEffects", "ctk", "numpy", "qt", "slicer", "vtk", "vtkmodules",
+}  # fmt: skip
 _IN_SLICER = {"packaging", "requests", "scipy"}
+_EFFECT_BASES = {"AbstractScriptedSegmentEditorEffect", "AbstractScriptedSegmentEditorLabelEffect"}
+_SCRIPTED_EFFECT = "qSlicerSegmentEditorScriptedEffect"
+# Methods of an effect that C++ calls, and with how many arguments.
+_EFFECT_METHODS = dict.fromkeys(
+    (
+        "clone",
+        "icon",
+        "helpText",
+        "setupOptionsFrame",
+        "setMRMLDefaults",
+        "updateGUIFromMRML",
+        "updateMRMLFromGUI",
+        "activate",
+        "deactivate",
+        "cleanup",
+        "layoutChanged",
+        "sourceVolumeNodeChanged",
+        "masterVolumeNodeChanged",
+    ),
+    0,
+) | {"createCursor": 1, "interactionNodeModified": 1, "processInteractionEvents": 3, "processViewNodeEvents": 3}
+_NEVER_CALLED = {"referenceGeometryChanged": "no Slicer from 5.10 on calls it"}
 
 
 @dataclass(frozen=True, order=True)
@@ -52,7 +77,7 @@ class Finding:
 def lint(path: Path) -> list[Finding]:
     """Findings in one file of a module; its .ui files lie in Resources/UI of the module's folder."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    found = {*_check_names(tree), *_check_idioms(tree), *_check_imports(tree, path)}
+    found = {*_check_names(tree), *_check_idioms(tree), *_check_imports(tree, path), *_check_effects(tree, path)}
     for node in tree.body:
         found |= set(_Scope(node, path).check())
     return sorted(Finding(path.name, line, text) for line, text in found)
@@ -214,6 +239,57 @@ def _source(module: str, path: Path) -> Path | None:
 
 
 #
+# Effects of the Segment Editor
+#
+
+
+def _check_effects(tree: ast.Module, path: Path) -> Iterator[tuple[int, str]]:
+    """What the adaptor of an effect asks of its file."""
+    for cls in (node for node in tree.body if isinstance(node, ast.ClassDef)):
+        if not any(ast.unparse(base).split(".")[-1] in _EFFECT_BASES for base in cls.bases):
+            continue
+        expected = path.stem if path.stem.endswith("Effect") else f"{path.stem}Effect"
+        if cls.name != expected:
+            yield cls.lineno, f"class {cls.name}: the effect in {path.name} has to be called {expected}"
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                yield node.lineno, "relative import: Slicer may load the effect's file outside of its package"
+        methods = {node.name: node for node in cls.body if isinstance(node, ast.FunctionDef)}
+        if "clone" not in methods:
+            yield cls.lineno, f"class {cls.name}: an effect has to have a method clone"
+        for name, method in methods.items():
+            yield from _check_effect_method(name, method)
+
+
+def _check_effect_method(name: str, method: ast.FunctionDef) -> Iterator[tuple[int, str]]:
+    if name in _NEVER_CALLED:
+        yield method.lineno, f"{name}(): {_NEVER_CALLED[name]}"
+    count, arguments = _EFFECT_METHODS.get(name), method.args
+    takes = len(arguments.posonlyargs) + len(arguments.args) - 1
+    if count is not None and not (takes - len(arguments.defaults) <= count and (takes >= count or arguments.vararg)):
+        yield method.lineno, f"{name}(): Slicer calls it with {count} arguments"
+    if name == "processInteractionEvents":
+        returns = [n for n in _own_statements(method) if isinstance(n, ast.Return)]
+        for node in returns:
+            if node.value is None or (isinstance(node.value, ast.Constant) and not isinstance(node.value.value, bool)):
+                yield node.lineno, "processInteractionEvents(): has to return a bool, True for a taken event"
+        if not isinstance(method.body[-1], ast.Return | ast.Raise | ast.If | ast.Match | ast.Try | ast.With):
+            yield method.lineno, "processInteractionEvents(): has to return a bool, True for a taken event"
+    for node in ast.walk(method) if name == "__init__" else ():
+        named = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).endswith("scriptedEffect.name")
+        if named and isinstance(node.value, ast.Call | ast.JoinedStr):
+            yield node.lineno, "the name of an effect is written into scenes: translate its title instead"
+
+
+def _own_statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Without those of functions inside."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.FunctionDef | ast.Lambda):
+            yield child
+            yield from _own_statements(child)
+
+
+#
 # Objects of known class
 #
 
@@ -249,8 +325,11 @@ class _Scope:
 
     def kind(self, node: ast.expr) -> str:
         """Class of what an expression gives, or nothing."""
+        if ast.unparse(node).split(".")[-1] == "scriptedEffect":
+            return _SCRIPTED_EFFECT
         if isinstance(node, ast.Call):
-            cls = _class_of_name(_dotted(node.func))
+            parts = _dotted(node.func)
+            cls = _class_of_name(parts[:-1] if parts[2:] == ["instance"] else parts)
             return cls if cls in names.classes() else ""
         if _dotted(node) == ["slicer", "app"]:
             return "qSlicerApplication"
@@ -292,12 +371,22 @@ class _Scope:
         if cls in names.classes():
             if function.attr in names.properties(cls) and function.attr != "singleShot":
                 yield call.lineno, f"{what}(): '{function.attr}' of {cls} is a value in PythonQt, not a method"
+            if cls == _SCRIPTED_EFFECT and function.attr.startswith(("setParameter", "setCommonParameter")):
+                yield from self._check_parameter(call, what)
             signature = ast.unparse(call.args[0]).strip("'") if call.args else ""
             connects = function.attr in ("connect", "disconnect") and "(" in signature
             if connects and signature.replace(" ", "") not in names.signals(cls):
                 yield call.lineno, f"{cls} has no signal {signature}"
         elif function.attr in ("connect", "disconnect", "emit") and isinstance(function.value, ast.Attribute):
             yield from self._check_signal(function.value, function.attr)
+
+    def _check_parameter(self, call: ast.Call, what: str) -> Iterator[tuple[int, str]]:
+        value = call.args[1] if len(call.args) == 2 else None
+        truth = isinstance(value, ast.Constant) and isinstance(value.value, bool)
+        negated = isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.Not)
+        checked = isinstance(value, ast.Attribute) and value.attr in ("checked", "enabled", "visible")
+        if truth or negated or checked or isinstance(value, ast.Compare):
+            yield call.lineno, f"{what}(): a bool becomes one text or another, by the version of PythonQt; pass 1 or 0"
 
     def _check_signal(self, signal: ast.Attribute, verb: str) -> Iterator[tuple[int, str]]:
         cls = self.kind(signal.value)

@@ -243,6 +243,8 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self._overwriteMode.setObjectName("OverwriteModeComboBox")
         for text, mode in _OVERWRITE_MODES:
             self._overwriteMode.addItem(text, getattr(slicer.vtkMRMLSegmentEditorNode, mode))
+        for combo in (self._maskMode, self._overwriteMode):  # segments may have long names
+            combo.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
         self._intensityMask = ctk.ctkCheckBox()
         self._intensityMask.setObjectName("SourceVolumeIntensityMaskCheckBox")
         self._intensityRange = ctk.ctkRangeWidget()

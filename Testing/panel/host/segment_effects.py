@@ -534,6 +534,28 @@ class qSlicerSegmentEditorScriptedEffect(_Scripted, qSlicerSegmentEditorAbstract
     pass
 
 
+@cpp_class
+class qSlicerSegmentEditorAbstractLabelEffect(qSlicerSegmentEditorAbstractEffect):
+    """Without what it shares with Slicer's Paint."""
+
+    def appendPolyMask(self, image: Any, polyData: Any, viewWidget: Any, segmentationNode: Any = None) -> None:
+        _LOGIC.AppendPolyMask(image, polyData, self.viewNode(viewWidget), segmentationNode)
+
+    def appendImage(self, image: Any, appended: Any) -> None:
+        _LOGIC.AppendImage(image, appended)
+
+    def createMaskImageFromPolyData(self, polyData: Any, outputMask: Any, viewWidget: Any) -> None:
+        _LOGIC.CreateMaskImageFromPolyData(polyData, outputMask, self.viewNode(viewWidget))
+
+    def imageToWorldMatrix(self, *imageAndMatrix: Any) -> None:
+        _LOGIC.ImageToWorldMatrix(*imageAndMatrix)
+
+
+@cpp_class
+class qSlicerSegmentEditorScriptedLabelEffect(_Scripted, qSlicerSegmentEditorAbstractLabelEffect):
+    pass
+
+
 class AbstractScriptedSegmentEditorEffect:
     """Double of the base class of effects in Python."""
 
@@ -565,6 +587,10 @@ class AbstractScriptedSegmentEditorEffect:
         return [int(value) for value in _list(vector)]
 
 
+class AbstractScriptedSegmentEditorLabelEffect(AbstractScriptedSegmentEditorEffect):
+    """Double of the base class of effects that draw into the selected segment."""
+
+
 def _list(vector: QtGui.QVector3D) -> list[float]:
     return [vector.x(), vector.y(), vector.z()]
 
@@ -572,13 +598,11 @@ def _list(vector: QtGui.QVector3D) -> list[float]:
 def publish() -> None:
     """The Python modules by which effects find all this."""
     package = types.ModuleType("SegmentEditorEffects")
-    package.AbstractScriptedSegmentEditorEffect = AbstractScriptedSegmentEditorEffect
+    for cls in (AbstractScriptedSegmentEditorEffect, AbstractScriptedSegmentEditorLabelEffect):
+        setattr(package, cls.__name__, cls)
     library = types.ModuleType("qSlicerSegmentationsEditorEffectsPythonQt")
-    for cls in (
-        qSlicerSegmentEditorAbstractEffect,
-        qSlicerSegmentEditorScriptedEffect,
-        qSlicerSegmentEditorEffectFactory,
-    ):
-        setattr(library, cls.__name__, cls)
+    for name, cls in globals().items():
+        if name.startswith("qSlicer"):
+            setattr(library, name, cls)
     for module in (package, library):
         sys.modules[module.__name__] = module
