@@ -12,7 +12,6 @@ import functools
 import sys
 import types
 from collections.abc import Callable
-from contextlib import contextmanager
 from typing import Any
 
 import slicer
@@ -23,7 +22,9 @@ from PySide6.QtCore import Property, Qt
 from . import ctk
 from .mrml_widgets import Observations, qMRMLNodeComboBox, qMRMLWidget, stored
 from .pythonqt import PySignal
+from .segment_editor_input import Keys, Views
 from .segment_effects import qSlicerSegmentEditorEffectFactory
+from .segment_masking import Masking, silent
 from .segment_widgets import (
     qMRMLSegmentationShow3DButton,
     qMRMLSegmentSelectorWidget,
@@ -37,36 +38,6 @@ _SLICERS_ORDER = (
     "Threshold", "Paint", "Draw", "Erase", "Level tracing", "Grow from seeds", "Fill between slices", "Margin",
     "Hollow", "Smoothing", "Scissors", "Islands", "Logical operators", "Mask volume",
 )  # fmt: skip
-_BUTTONS = ("Left", "Right", "Middle")
-_VIEW_EVENTS = (
-    *(f"{button}Button{action}Event" for button in _BUTTONS for action in ("Press", "Release", "DoubleClick")),
-    *(f"MouseWheel{way}Event" for way in ("Forward", "Backward", "Left", "Right")),
-    "MouseMoveEvent", "KeyPressEvent", "KeyReleaseEvent", "EnterEvent", "LeaveEvent",
-)  # fmt: skip
-_BEFORE_THE_VIEW = 1.0  # priority of observers
-_MASK_MODES = (
-    ("Everywhere", "EditAllowedEverywhere"),
-    ("Inside all segments", "EditAllowedInsideAllSegments"),
-    ("Inside all visible segments", "EditAllowedInsideVisibleSegments"),
-    ("Outside all segments", "EditAllowedOutsideAllSegments"),
-    ("Outside all visible segments", "EditAllowedOutsideVisibleSegments"),
-)
-_OVERWRITE_MODES = (
-    ("Overwrite all", "OverwriteAllSegments"),
-    ("Overwrite visible", "OverwriteVisibleSegments"),
-    ("Allow overlap", "OverwriteNone"),
-)
-_KEYS = {
-    **{f"{shift}{index % 10}": ("_toggleEffect", index + more) for shift, more in (("", 0), ("Shift+", 10))
-       for index in range(1, 11)},
-    "Esc": ("_toggleEffect", 0),
-    "Space": ("_activateLastEffect",),
-    **dict.fromkeys(("Z", "Ctrl+Z"), ("undo",)),
-    **dict.fromkeys(("Y", "Ctrl+Shift+Z"), ("redo",)),
-    **dict.fromkeys(("Q", "/", ",", ">"), ("selectSegmentAtOffset", -1)),
-    **dict.fromkeys(("W", "*", ".", "<"), ("selectSegmentAtOffset", 1)),
-    "I": ("toggleSourceVolumeIntensityMaskEnabled",),
-}  # fmt: skip
 
 
 def _visible(*parts: str) -> Property:
@@ -86,13 +57,6 @@ def _written(property_: str) -> Callable[[Any, Any], None]:
         setattr(self, property_, value)
 
     return put
-
-
-@contextmanager
-def _silent(widget: Any) -> Any:
-    before = widget.blockSignals(True)
-    yield
-    widget.blockSignals(before)
 
 
 def _putInSubjectHierarchy(node: Any) -> None:
@@ -121,16 +85,15 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self._displayed: list[str] = []
         self._activeEffect: Any = None
         self._lastEffect: Any = None
-        self._shortcuts: list[Any] = []
-        self._viewsObserved = False
+        self._views = Views(self)
+        self._keys = Keys(self)
         self._observations = {
-            name: Observations()
-            for name in ("scene", "node", "segmentation", "volume", "interaction", "views", "logic")
+            name: Observations() for name in ("scene", "node", "segmentation", "volume", "interaction", "logic")
         }
         self._makeNodeSelectors()
         self._makeSegmentButtons()
         self._makeEffectsAndTable()
-        self._makeMasking()
+        self._masking = Masking(self)
         self._arrange()
         logic = self._logic
         observe = self._observations["logic"].add
@@ -141,6 +104,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self.destroyed.connect(self._forget)
 
     def _forget(self) -> None:
+        self._views.leave()
         for observations in self._observations.values():
             observations.clear()
         layoutManager = slicer.app.layoutManager()
@@ -229,36 +193,6 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         box.addWidget(self._help)
         box.addWidget(self._optionsFrame)
 
-    def _makeMasking(self) -> None:
-        self._masking = ctk.ctkCollapsibleGroupBox()
-        self._masking.setObjectName("MaskingGroupBox")
-        self._masking.setTitle("Masking")
-        self._masking.setVisible(False)
-        self._maskMode, self._overwriteMode = QtWidgets.QComboBox(), QtWidgets.QComboBox()
-        self._maskMode.setObjectName("MaskModeComboBox")
-        for text, mode in _MASK_MODES:
-            self._maskMode.addItem(text, getattr(slicer.vtkMRMLSegmentationNode, mode))
-        self._maskMode.insertSeparator(len(_MASK_MODES))
-        self._fixedMaskModes = len(_MASK_MODES) + 1
-        self._overwriteMode.setObjectName("OverwriteModeComboBox")
-        for text, mode in _OVERWRITE_MODES:
-            self._overwriteMode.addItem(text, getattr(slicer.vtkMRMLSegmentEditorNode, mode))
-        for combo in (self._maskMode, self._overwriteMode):  # segments may have long names
-            combo.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
-        self._intensityMask = ctk.ctkCheckBox()
-        self._intensityMask.setObjectName("SourceVolumeIntensityMaskCheckBox")
-        self._intensityRange = ctk.ctkRangeWidget()
-        self._intensityRange.setObjectName("SourceVolumeIntensityMaskRangeWidget")
-        form = QtWidgets.QFormLayout(self._masking)
-        form.addRow("Editable area:", self._maskMode)
-        form.addRow("Editable intensity range:", self._intensityMask)
-        form.addRow(self._intensityRange)
-        form.addRow("Modify other segments:", self._overwriteMode)
-        self._maskMode.connect("currentIndexChanged(int)", self._onMaskModeChosen)
-        self._overwriteMode.connect("currentIndexChanged(int)", self._onOverwriteModeChosen)
-        self._intensityMask.connect("toggled(bool)", self._onIntensityMaskToggled)
-        self._intensityRange.valuesChanged.connect(self._onIntensityRangeChosen)
-
     def _arrange(self) -> None:
         nodes, segments, columns = QtWidgets.QGridLayout(), QtWidgets.QHBoxLayout(), QtWidgets.QHBoxLayout()
         nodes.addWidget(self._segmentationLabel, 0, 0)
@@ -289,7 +223,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     def setMRMLScene(self, scene: Any) -> None:
         if scene is self.mrmlScene():
             return
-        with _silent(self._segmentations), _silent(self._volumes):
+        with silent(self._segmentations), silent(self._volumes):
             super().setMRMLScene(scene)
             self._segmentations.setMRMLScene(scene)
             self._volumes.setMRMLScene(scene)
@@ -425,17 +359,21 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
             self._table.setReadOnly(self.readOnly)
             self._updateEffects()
             self._updateUndo()
-            self._updateMasking()
-            self._onSegmentAddedRemoved()
+            self._masking.updateFromNode()
+            self._onSegmentsChanged()
 
     def _updateSegmentation(self) -> None:
         node = self._logic.GetSegmentationNode()
         if node is not self._segmentations.currentNode():
-            with _silent(self._segmentations):
+            with silent(self._segmentations):
                 self._segmentations.setCurrentNode(node)
         if node is not self._shownSegmentation:
             self._showSegmentation(node)
-        self._onSegmentAddedRemoved()
+        self._onSegmentsChanged()
+
+    def _onSegmentsChanged(self) -> None:
+        self._segmentationsModule.setEnabled(self._shownSegmentation is not None)
+        self._masking.offer(self._shownSegmentation)
 
     def _showSegmentation(self, node: Any) -> None:
         observations = self._observations["segmentation"]
@@ -449,9 +387,9 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
                 segmentation.SegmentRemoved,
             ]
             observations.add(node, [vtk.vtkCommand.ModifiedEvent], lambda *_: self.updateWidgetFromMRML())
-            observations.add(node, changes, lambda *_: self._onSegmentAddedRemoved())
-            observations.add(node, [segmentation.SegmentModified], lambda *_: self._updateMasking())
-        with _silent(self._table):
+            observations.add(node, changes, lambda *_: self._onSegmentsChanged())
+            observations.add(node, [segmentation.SegmentModified], lambda *_: self._masking.updateFromNode())
+        with silent(self._table):
             self._table.setSegmentationNode(node)
         self._show3D.setSegmentationNode(node)
         if node is not None:
@@ -470,21 +408,20 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self._shownVolume = node
         if node is not None:
             _putInSubjectHierarchy(node)
-            self._observations["volume"].add(node, [node.ImageDataModifiedEvent], lambda *_: self._updateIntensities())
-        with _silent(self._volumes):
+            self._observations["volume"].add(
+                node, [node.ImageDataModifiedEvent], lambda *_: self._masking.measure(node)
+            )
+        with silent(self._volumes):
             self._volumes.setCurrentNode(node)
         if node is not None and self.autoShowSourceVolumeNode:
             self.showSourceVolumeInSliceViewers()
-        self._updateIntensities()
+        self._masking.measure(node)
         self.sourceVolumeNodeChanged.emit(node)
         for effect in self._effects:
             effect._sourceVolumeNodeChanged()
 
-    def _updateIntensities(self) -> None:
-        image = None if self._shownVolume is None else self._shownVolume.GetImageData()
-        self._intensityRange.setEnabled(image is not None)
-        if image is not None:
-            self._intensityRange.setRange(*image.GetScalarRange())
+    def _onImageModified(self, volume: Any, _event: str) -> None:
+        self._masking.measure(volume)
 
     def _updateEffects(self) -> None:
         """Enable what can be used, activate the effect that the node names."""
@@ -520,7 +457,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self._masking.setVisible(effect is not None and self.maskingSectionVisible)
         name = _NULL_EFFECT if effect is None else effect.name
         for button in self._effectButtons.values():
-            with _silent(button):
+            with silent(button):
                 button.setChecked(button.objectName == name)
         self.setEffectCursor(effect)
         self._lastEffect, self._activeEffect = self._activeEffect, effect
@@ -533,67 +470,6 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         if self._shownSegmentation is None or box.question(None, question, question, box.Yes | box.No) != box.Yes:
             return False
         return self._logic.SetSourceRepresentationToBinaryLabelMap()
-
-    #
-    # Masking
-    #
-
-    def _onSegmentAddedRemoved(self) -> None:
-        """The editable area can be any of the segments."""
-        segmentationNode = self._shownSegmentation
-        self._segmentationsModule.setEnabled(segmentationNode is not None)
-        combo = self._maskMode
-        with _silent(combo):
-            kept = combo.itemData(combo.currentIndex) if combo.currentIndex >= self._fixedMaskModes else None
-            while combo.count > self._fixedMaskModes:
-                combo.removeItem(combo.count - 1)
-            for segmentID in segmentIDs(segmentationNode):
-                name = segmentationNode.GetSegmentation().GetSegment(segmentID).GetName()
-                combo.addItem(f"Inside {name}", segmentID)
-            if kept is not None:
-                combo.setCurrentIndex(combo.findData(kept))
-        if segmentationNode is not None and combo.currentIndex < 0:
-            combo.setCurrentIndex(0)
-
-    def _updateMasking(self) -> None:
-        node = self.mrmlSegmentEditorNode()
-        if node is None or self.mrmlScene().IsClosing():
-            return
-        inOne = node.GetMaskMode() == slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment
-        low, high = node.GetSourceVolumeIntensityMaskRange()
-        if node.GetSourceVolumeIntensityMask() and low == high and self._shownVolume is not None:
-            darkest, brightest = self._shownVolume.GetImageData().GetScalarRange()
-            low, high = darkest + 0.25 * (brightest - darkest), darkest + 0.75 * (brightest - darkest)
-            node.SetSourceVolumeIntensityMaskRange(low, high)
-        with _silent(self._maskMode), _silent(self._intensityMask):
-            self._maskMode.setCurrentIndex(
-                self._maskMode.findData(node.GetMaskSegmentID() if inOne else node.GetMaskMode())
-            )
-            self._intensityMask.setChecked(node.GetSourceVolumeIntensityMask())
-        with _silent(self._intensityRange), _silent(self._overwriteMode):
-            self._intensityRange.setVisible(node.GetSourceVolumeIntensityMask())
-            self._intensityRange.setValues(low, high)
-            self._overwriteMode.setCurrentIndex(self._overwriteMode.findData(node.GetOverwriteMode()))
-
-    def _onMaskModeChosen(self, index: int) -> None:
-        node, chosen = self.mrmlSegmentEditorNode(), self._maskMode.itemData(index)
-        if index >= self._fixedMaskModes:
-            node.SetMaskSegmentID(chosen)
-            node.SetMaskMode(slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment)
-        else:
-            node.SetMaskMode(chosen)
-
-    def _onOverwriteModeChosen(self, index: int) -> None:
-        self.mrmlSegmentEditorNode().SetOverwriteMode(self._overwriteMode.itemData(index))
-
-    def _onIntensityMaskToggled(self, checked: bool) -> None:
-        self.mrmlSegmentEditorNode().SetSourceVolumeIntensityMask(checked)
-
-    def _onIntensityRangeChosen(self, low: float, high: float) -> None:
-        self.mrmlSegmentEditorNode().SetSourceVolumeIntensityMaskRange(low, high)
-
-    def toggleSourceVolumeIntensityMaskEnabled(self) -> None:
-        self._logic.ToggleSourceVolumeIntensityMask()
 
     #
     # Segments
@@ -736,7 +612,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
             widget.sliceView().setDefaultViewCursor(cursor)
 
     #
-    # Undo
+    # Undo, masking
     #
 
     def undo(self) -> None:
@@ -757,6 +633,9 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
             self._logic.ClearUndoState()
         self._undoBox.setVisible(enabled)
 
+    def toggleSourceVolumeIntensityMaskEnabled(self) -> None:
+        self._logic.ToggleSourceVolumeIntensityMask()
+
     #
     # Views
     #
@@ -768,41 +647,13 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         return [widget for widget in widgets if self._logic.IsSegmentationDisplayableInView(widget.mrmlSliceNode())]
 
     def setupViewObservations(self) -> None:
-        self.removeViewObservations()
-        for widget in self._sliceWidgets():
-            for event in _VIEW_EVENTS:
-                self._observeView(widget, event)
-            node = widget.mrmlSliceNode()
-            tag = node.AddObserver(
-                vtk.vtkCommand.ModifiedEvent, functools.partial(self._onViewNode, widget), _BEFORE_THE_VIEW
-            )
-            self._observations["views"].take(node, tag)
-        self._viewsObserved = True
-
-    def _observeView(self, widget: Any, name: str) -> None:
-        event, interactor, tag = vtk.vtkCommand.GetEventIdFromString(name), widget.sliceView().interactor(), 0
-
-        def onEvent(caller: Any, _event: str) -> None:
-            if self._hears() and self._activeEffect._processInteractionEvents(caller, event, widget):
-                caller.GetCommand(tag).SetAbortFlag(1)
-
-        tag = interactor.AddObserver(event, onEvent, _BEFORE_THE_VIEW)
-        self._observations["views"].take(interactor, tag)
-
-    def _onViewNode(self, widget: Any, node: Any, _event: str) -> None:
-        if self._hears():
-            self._activeEffect._processViewNodeEvents(node, vtk.vtkCommand.ModifiedEvent, widget)
-
-    def _hears(self) -> bool:
-        closing = self.mrmlScene() is None or self.mrmlScene().IsClosing()
-        return not closing and self.mrmlSegmentEditorNode() is not None and self._activeEffect is not None
+        self._views.observe(self._sliceWidgets())
 
     def removeViewObservations(self) -> None:
-        self._observations["views"].clear()
-        self._viewsObserved = False
+        self._views.leave()
 
     def _onLayoutChanged(self) -> None:
-        if self._viewsObserved:
+        if self._views.observed:
             self.setupViewObservations()
             if self.autoShowSourceVolumeNode:
                 self.showSourceVolumeInSliceViewers()
@@ -838,19 +689,10 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     #
 
     def installKeyboardShortcuts(self, parent: Any = None) -> None:
-        self.uninstallKeyboardShortcuts()
-        window = parent or slicer.util.mainWindow()
-        for keys, (method, *arguments) in _KEYS.items() if window is not None else ():
-            shortcut = QtGui.QShortcut(QtGui.QKeySequence(keys), window)
-            shortcut.activated.connect(functools.partial(getattr(self, method), *arguments))
-            self._shortcuts.append(shortcut)
+        self._keys.install(parent or slicer.util.mainWindow())
 
     def uninstallKeyboardShortcuts(self) -> None:
-        for shortcut in self._shortcuts:
-            shortcut.setEnabled(False)
-            shortcut.setParent(None)
-            shortcut.deleteLater()
-        self._shortcuts.clear()
+        self._keys.uninstall()
 
     #
     # Properties
