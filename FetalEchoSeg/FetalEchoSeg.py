@@ -644,6 +644,70 @@ class FetalEchoSegLogic(ScriptedLoadableModuleLogic):
 
         return acceptedFrames(maskSequence(masks))
 
+    def propagate(
+        self,
+        masks: Any,
+        fromFrame: int,
+        structure: Any,
+        direction: int = 1,
+        limit: int | None = None,
+        model: str | None = None,
+        device: str = "auto",
+        progress: Callable[[int, int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+        overwriteEdits: bool = False,
+    ) -> Any:
+        """Carry the mask of one structure in one frame to the frames after or before it, as far as they agree.
+
+        :param masks: what ``segment`` returned, or the browser of the clip.
+        :param structure: ``anatomy.Structure``, or its short name, title or segment id.
+        :param direction: 1 to the frames after ``fromFrame``, -1 to those before.
+        :param limit: frames at most; None for all that there are.
+        :param model: name or folder of a bundle that answers clicks, see ``promptables``; None for the default one.
+        :param progress: called with (frames done, frames in all).
+        :param cancelled: asked now and then; once it returns True, the frames that were reached are written.
+        :param overwriteEdits: also write into frames that you drew or accepted; otherwise they are kept.
+        :return: a ``FetalEchoSegLib.scene.mask_propagation.PlacedMasks``: the frames that were written, why it
+          stopped, and ``takeBack()``.
+        :raises FetalEchoError: InvalidRequest, UnusableBundle, MissingDependency, Cancelled; nothing is written then.
+
+        >>> placed = FetalEchoSegLogic().propagate(masks, 12, "LV", limit=10)  # doctest: +SKIP
+        >>> placed.frames, placed.stopped  # doctest: +SKIP
+        ((13, 14, 15), 'Stopped before frame 16: its mask agrees with the one before by 0.55 only.')
+        >>> placed.takeBack()  # doctest: +SKIP
+        (13, 14, 15)
+        """
+        propagation = self.preparePropagation(masks, fromFrame, structure, direction, limit, model, device)
+        return propagation.place(propagation.run(progress, cancelled), overwriteEdits=overwriteEdits)
+
+    def preparePropagation(
+        self,
+        masks: Any,
+        fromFrame: int,
+        structure: Any,
+        direction: int = 1,
+        limit: int | None = None,
+        model: str | None = None,
+        device: str = "auto",
+    ) -> Any:
+        """What ``propagate`` does in steps, a ``FetalEchoSegLib.scene.mask_propagation.MaskPropagation``.
+
+        It runs in a thread, and what it found can be looked at before it is placed. Parameters and errors are those of
+        ``propagate``.
+        """
+        from FetalEchoSegLib.dependencies import require_installed
+
+        require_installed()  # before the imports that need them
+        from FetalEchoSegLib.anatomy import Structure
+        from FetalEchoSegLib.errors import InvalidRequest
+        from FetalEchoSegLib.scene.mask_propagation import MaskPropagation
+
+        try:
+            wanted = Structure.parse(structure) if isinstance(structure, str) else Structure(structure)
+        except ValueError as error:
+            raise InvalidRequest(str(error)) from error
+        return MaskPropagation(masks, fromFrame, wanted, direction, limit, model or "", device)
+
     def conditions(self, masks: Any, model: str | None = None) -> Any:
         """What is said about each condition, as a ``FetalEchoSegLib.tables.ConditionTable``; quick.
 

@@ -85,6 +85,17 @@ class Structure(IntEnum):
         """Names, colour and terminology of this structure."""
         return STRUCTURES[self]
 
+    @classmethod
+    def parse(cls, text: str) -> Structure:
+        """Structure named by its short name, title or segment id, ignoring case; ValueError lists the choices."""
+        wanted = text.strip().casefold()
+        for structure, info in STRUCTURES.items():
+            if wanted in (info.short.casefold(), info.title.casefold(), info.segment_id.casefold()):
+                return structure
+        raise ValueError(
+            f"unknown structure '{text}': choose one of {', '.join(info.short for info in STRUCTURES.values())}"
+        )
+
 
 @dataclass(frozen=True)
 class Code:
@@ -163,6 +174,10 @@ STRUCTURES: dict[Structure, StructureInfo] = {
 # Unions that carry the anatomical meaning of the two rings.
 HEART_UNION: tuple[Structure, ...] = tuple(Structure(k) for k in range(1, 6))
 THORAX_UNION: tuple[Structure, ...] = tuple(Structure(k) for k in range(1, 8))
+RING_UNIONS: dict[Structure, tuple[Structure, ...]] = {
+    Structure.WHOLE_HEART: HEART_UNION,
+    Structure.THORAX: THORAX_UNION,
+}
 
 
 class Condition(IntEnum):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..anatomy import HEART_UNION, THORAX_UNION, Structure
+from ..anatomy import RING_UNIONS, Structure
 from ..errors import Cancelled
 from .prompts import Box, Point, Prompts
 
@@ -27,7 +27,6 @@ IsCancelled = Callable[[], bool]
 
 BOX_MARGIN = 0.05
 N_POINTS = 3  # the same for every structure, so that a frame is one batch
-_RINGS = {Structure.WHOLE_HEART: HEART_UNION, Structure.THORAX: THORAX_UNION}
 
 
 @dataclass(frozen=True)
@@ -193,7 +192,7 @@ def _coarse_masks(labels: np.ndarray) -> Iterator[tuple[Structure, np.ndarray]]:
     for value in np.unique(labels):
         if value:
             structure = Structure(int(value))
-            members = [int(s) for s in _RINGS.get(structure, (structure,))]
+            members = [int(s) for s in RING_UNIONS.get(structure, (structure,))]
             yield structure, _largest_piece(np.isin(labels, members))
 
 
@@ -238,18 +237,18 @@ def _composed(
         if ring in refined:
             enclosed = refined[ring] > 0
             # Pieces that were not asked about stay.
-            enclosed |= np.isin(labels, [int(s) for s in _RINGS[ring]]) & ~asked[ring]
+            enclosed |= np.isin(labels, [int(s) for s in RING_UNIONS[ring]]) & ~asked[ring]
             composed[enclosed] = ring
         elif (labels == ring).any():
             # Kept as coarse: all that it encloses is its own until an inner structure takes it.
-            composed[np.isin(labels, [int(s) for s in _RINGS[ring]])] = ring
+            composed[np.isin(labels, [int(s) for s in RING_UNIONS[ring]])] = ring
     best = np.zeros(labels.shape, dtype=np.float32)
     for structure, logits in refined.items():
-        if structure not in _RINGS:
+        if structure not in RING_UNIONS:
             wins = logits > best
             composed[wins], best[wins] = structure, logits[wins]
     for value in np.unique(labels):
-        if value and Structure(int(value)) not in _RINGS:
+        if value and Structure(int(value)) not in RING_UNIONS:
             kept = labels == value
             if Structure(int(value)) in refined:
                 kept &= ~asked[Structure(int(value))]
