@@ -41,13 +41,14 @@ def _text_and_parent(arguments: tuple) -> tuple[str, Any]:
 
 
 class _Fold(QtCore.QObject):
-    """Hides the children of a widget while it is collapsed; those that were hidden anyway stay so."""
+    """Hides the children of a widget while it is collapsed; those hidden anyway, or meanwhile, stay so."""
 
     def __init__(self, widget: QtWidgets.QWidget) -> None:
         super().__init__(widget)
         self.widget = widget
         self.collapsed = False
         self.hidden: list[QtWidgets.QWidget] = []
+        self.hiding = False
         widget.installEventFilter(self)
 
     def set(self, collapsed: bool, height: int) -> None:
@@ -62,16 +63,24 @@ class _Fold(QtCore.QObject):
     def catch_up(self) -> None:
         """Hide children that came since. CTK does it as they come; in Python they have no type yet at that moment."""
         for child in self.widget.children() if self.collapsed else ():
-            if child.isWidgetType() and not child.isHidden():
-                child.removeEventFilter(self)
-                child.installEventFilter(self)
+            if not child.isWidgetType():
+                continue
+            child.removeEventFilter(self)
+            child.installEventFilter(self)
+            if not child.isHidden():
                 self.hidden.append(child)
+                self.hiding = True
                 child.setVisible(False)
+                self.hiding = False
+                # As CTK does, so that Qt tells of somebody else who hides it.
+                child.setAttribute(QtCore.Qt.WidgetAttribute.WA_WState_ExplicitShowHide, False)
 
     def eventFilter(self, obj: Any, event: Any) -> bool:
         own = obj is self.widget
         if self.collapsed and event.type() == (QtCore.QEvent.Type.Show if own else QtCore.QEvent.Type.ShowToParent):
             self.catch_up()
+        elif not own and not self.hiding and event.type() == QtCore.QEvent.Type.HideToParent and obj in self.hidden:
+            self.hidden.remove(obj)
         return False
 
 
