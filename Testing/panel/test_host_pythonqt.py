@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import gc
+import threading
 from pathlib import Path
 
 import ctk
@@ -306,6 +307,17 @@ def test_an_exception_in_a_virtual_function_is_recorded():
 # What leaves the test
 
 
+def test_a_thread_must_not_translate():
+    from slicer.i18n import tr as _
+
+    assert _("Frame") == "Frame"
+    thread = threading.Thread(target=lambda: _("Volume"))
+    thread.start()
+    thread.join()
+    assert pythonqt.slot_errors == ["translated in a thread of its own: 'Volume'"]
+    pythonqt.slot_errors.clear()
+
+
 def test_a_modal_dialog_needs_an_answer():
     with pytest.raises(desktop.UnexpectedDialogError, match=r"QMessageBox \| Masks \| Replace\?"):
         qt.QMessageBox(qt.QMessageBox.Question, "Masks", "Replace?").exec_()
@@ -519,6 +531,12 @@ def test_a_collapsed_section_hides_its_children_but_not_for_ever():
     QtTest.QTest.mouseClick(section, qt.Qt.LeftButton, qt.Qt.NoModifier, qt.QPoint(5, 5))
     assert (shown.isHidden(), hidden.isHidden(), late.isHidden()) == (False, True, False)
     assert changes == [True, False]
+    section.collapsed = True
+    shown.setVisible(False)  # a section that has nothing to say while it is closed
+    hidden.setVisible(True)
+    assert hidden.isHidden()
+    section.collapsed = False
+    assert (shown.isHidden(), hidden.isHidden(), late.isHidden()) == (True, False, False)
     section.hide()
 
 

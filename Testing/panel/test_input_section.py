@@ -52,6 +52,7 @@ def test_folder_is_read_shown_and_described(panel, stills):
     assert "80 × 60" in text
     assert "no millimetres" in text
     assert "no heart rate" in text
+    assert text.count("frame times") == 2  # one sentence: that there are none, and why
     composite = slicer.app.layoutManager().sliceWidget("Red").sliceLogic().GetSliceCompositeNode()
     assert composite.GetBackgroundVolumeID() == state.cineProxy.GetID()
 

@@ -17,6 +17,8 @@ from .section import Section
 
 # A fetal heart beats 110 to 180 times a minute.
 _LONGEST_BEAT_SECONDS = 60 / 110
+# Notes of the readers that the panel's own lines tell already.
+_TOLD = ("No pixel size:", "The frame times are unknown:")
 
 
 class InputSection(Section):
@@ -91,6 +93,8 @@ class InputSection(Section):
         if self._loading or not self._waiting:
             return
         path = self._waiting.pop(0)
+        # Translated here: the thread must not ask Qt.
+        counting = _("{name}: frame {done} of {total}")
 
         def work(report: Any, cancelled: Any) -> Any:
             from ..readers import read_cine
@@ -101,11 +105,7 @@ class InputSection(Section):
                 if cancelled():
                     raise Cancelled("Cancelled while reading.")
                 cine.frame(index)
-                report(
-                    index + 1,
-                    len(cine),
-                    _("{name}: frame {done} of {total}").format(name=path.name, done=index + 1, total=len(cine)),
-                )
+                report(index + 1, len(cine), counting.format(name=path.name, done=index + 1, total=len(cine)))
             return cine
 
         def finished(cine: Any) -> None:
@@ -169,7 +169,8 @@ class InputSection(Section):
             lines.append(f"<b>{escape(text)}</b>")
         if cine.view is not None:
             lines.append(escape(_("View named by the file: {view}").format(view=cine.view.short)))
-        lines += [escape(text) for text in (*self._timeNotes(cine), *cine.notes)]
+        notes = (note for note in cine.notes if not note.startswith(_TOLD))
+        lines += [escape(text) for text in (*self._timeNotes(cine), *notes)]
         return "<br>".join(lines)
 
     def _timeNotes(self, cine: Any) -> list[str]:

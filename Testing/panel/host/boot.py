@@ -6,6 +6,7 @@ import ctypes.util
 import logging
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,23 @@ def _publishWidgets(slicer: Any) -> None:
 def _installDoubles(slicer: Any) -> None:
     from . import modules, parameter_gui
 
+    i18n = sys.modules["slicer.i18n"]
+    i18n.tr = _on_main_thread(i18n.tr)
+
     scripted = sys.modules["slicer.ScriptedLoadableModule"]
     scripted.ScriptedLoadableModule = modules.ScriptedLoadableModule
     scripted.ScriptedLoadableModuleWidget = modules.ScriptedLoadableModuleWidget
     sys.modules["slicer.parameterNodeWrapper"].parameterNodeWrapper = parameter_gui.parameterNodeWrapper
+
+
+def _on_main_thread(translate: Any) -> Any:
+    """Slicer's ``tr`` asks a Qt object, which threads must not."""
+
+    def tr(text: str, *arguments: Any) -> str:
+        if threading.current_thread() is not threading.main_thread():
+            from .pythonqt import slot_errors
+
+            slot_errors.append(f"translated in a thread of its own: {text!r}")
+        return translate(text, *arguments)
+
+    return tr
