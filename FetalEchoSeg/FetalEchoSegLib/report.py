@@ -18,7 +18,7 @@ from .conditions import ConditionThreshold
 from .errors import InvalidRequest
 from .output_files import write_bytes, write_text
 from .prediction import Prediction
-from .report_content import CONFIDENCE_MEANS, NO_DIAGNOSIS, ReportContent, range_text, report_content, z_text
+from .report_content import CONFIDENCE_MEANS, NO_DIAGNOSIS, ReportContent, report_content
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -171,7 +171,6 @@ def render_html(content: ReportContent) -> str:
         confidence_chart=_chart(charts.to_svg(charts.confidence_chart(frames))) if content.is_clip else "",
         area_chart=_chart(charts.to_svg(charts.area_chart(frames, measures.beats))) if content.is_clip else "",
         area_unit=frames.unit,
-        measures=[(row, range_text(row), z_text(row)) for row in measures.rows],
         frame_header=[s.info.short for s in frames.areas],
         frame_rows=content.frame_rows(_MOST_ROWS),
         frame_total=len(frames.frames),

@@ -15,11 +15,13 @@ from . import __version__
 from .anatomy import Structure, View
 from .cine import Cine
 from .conditions import ConditionThreshold
-from .measurements import Measurement
 from .prediction import BundleIdentity, Prediction
 from .tables import ConditionTable, FrameTable, MeasurementTable, condition_table, frame_table, measurement_table
 
-NO_DIAGNOSIS = "From the masks above. Not for diagnosis; a value is only as good as its masks."
+NO_DIAGNOSIS = (
+    "From the masks above. Not for diagnosis; a value is only as good as its masks. ± is what the size of a pixel"
+    " leaves open, not the error of the model or of the reader."
+)
 CONFIDENCE_MEANS = (
     "Mean probability of the chosen label over the structures' pixels. It tells where the model hesitates, not"
     " whether it is right."
@@ -174,26 +176,6 @@ def gestation_text(weeks: float) -> str:
     """Such as "22 weeks + 3 days"."""
     days = round(weeks * 7)
     return f"{days // 7} weeks + {days % 7} day{'s' * (days % 7 != 1)}"
-
-
-def range_text(row: Measurement) -> str:
-    """Normal range of a measure as "0.25 – 0.35", "below 0.5", or "" where there is none."""
-    low, high = (_significant(value) for value in (row.low, row.high))
-    if low and high:
-        return f"{low} – {high}"
-    return f"below {high}" if high else f"above {low}" if low else ""
-
-
-def z_text(row: Measurement) -> str:
-    """Z-score with its sign and one decimal, "" where there is none; never "-0.0"."""
-    return "" if row.z_score is None else f"{round(row.z_score, 1) + 0.0:+.1f}"
-
-
-def _significant(value: float | None) -> str:
-    """Three digits, all of those before the point, and no exponent."""
-    if value is None:
-        return ""
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _facts(

@@ -16,7 +16,7 @@ import numpy as np
 
 from .anatomy import RESEARCH_ONLY
 from .errors import MissingDependency
-from .report_content import CONFIDENCE_MEANS, NO_DIAGNOSIS, ReportContent, range_text, z_text
+from .report_content import CONFIDENCE_MEANS, NO_DIAGNOSIS, ReportContent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,6 +28,7 @@ _INK, _SOFT, _LINE = (28, 34, 48), (91, 100, 117), (205, 210, 219)
 _WARN_PAPER, _WARN_LINE = (255, 246, 224), (230, 196, 106)
 _VERDICT_INK = {"suspected": (181, 50, 43), "uncertain": (143, 97, 9), "not suspected": (43, 115, 83)}
 _SYMBOLS = "–—…·•−×±°²’“”■▲▽✓"
+_CAPTION = 9.5  # mm, of a figure: two lines
 _CHART_DPI = 200
 _MOST_ROWS = 300  # of the per-frame table, as on the web page
 
@@ -69,7 +70,7 @@ def render_pdf(content: ReportContent) -> bytes:
     _measurements(page, content)
     if content.is_clip:
         _section(page, "Confidence", room=50)
-        _chart(page, charts.confidence_chart(content.frames), "Confidence of each frame over time")
+        _chart(page, charts.confidence_chart(content.frames), "Confidence of each frame over time", _CAPTION)
         _soft(page, CONFIDENCE_MEANS)
     _frames(page, content)
     _soft(page, " · ".join(f"{name} {version}" for name, version in content.versions))
@@ -232,7 +233,12 @@ def _structures(page: Any, content: ReportContent) -> None:
     if unit == "px":
         _soft(page, "Areas are in pixels because the file gives no usable calibration.")
     if content.is_clip:
-        _chart(page, charts.area_chart(content.frames, content.measures.beats), "Area of each structure over time")
+        _chart(
+            page,
+            charts.area_chart(content.frames, content.measures.beats),
+            "Area of each structure over time",
+            _CAPTION,
+        )
         marks = "; ▲ end-diastole, ▽ end-systole" if content.measures.beats else ""
         _soft(page, f"Areas over time{marks}.")
 
@@ -254,7 +260,7 @@ def _measurements(page: Any, content: ReportContent) -> None:
         frame = "" if row.frame is None else str(row.frame)
         rows.append(
             (
-                [row.title, text, range_text(row), z_text(row), frame, (row.reference, _SOFT)],
+                [row.title, text, row.range_text, row.z_text, frame, (row.reference, _SOFT)],
                 "B" if row.is_outside else "",
             )
         )
@@ -378,20 +384,21 @@ def _picture(page: Any, pixels: np.ndarray, description: str) -> None:
     _place(page, data, pixels.shape[1] / pixels.shape[0], description)
 
 
-def _chart(page: Any, figure: Figure, description: str) -> None:
+def _chart(page: Any, figure: Figure, description: str, room: float = 0) -> None:
+    """A chart, with ``room`` mm left below it for the line that explains it."""
     data = io.BytesIO()
     figure.savefig(data, format="png", dpi=_CHART_DPI, facecolor="white")
     width, height = figure.get_size_inches()
-    _place(page, data, float(width / height), description)
+    _place(page, data, float(width / height), description, room)
 
 
-def _place(page: Any, data: io.BytesIO, proportion: float, description: str) -> None:
+def _place(page: Any, data: io.BytesIO, proportion: float, description: str, room: float = 0) -> None:
     """A picture over the width of the page; smaller when that saves a half-empty page, or is needed to fit one."""
-    left = page.h - page.b_margin - page.y - 2
+    left = page.h - page.b_margin - page.y - 2 - room
     if left < 0.7 * _WIDTH / proportion:
         if left < 0.85 * page.eph:
             page.add_page()
-        left = page.h - page.b_margin - page.y - 2
+        left = page.h - page.b_margin - page.y - 2 - room
     width = min(_WIDTH, left * proportion)
     page.image(data, x=_MARGIN, w=width, alt_text=description)
     page.ln(1.5)

@@ -19,10 +19,9 @@ from FetalEchoSegLib.cine import Cine, Origin
 from FetalEchoSegLib.commands import build_parser
 from FetalEchoSegLib.conditions import ConditionThreshold
 from FetalEchoSegLib.errors import InvalidRequest, MissingDependency, UnwritableOutput
-from FetalEchoSegLib.measurements import Measurement
 from FetalEchoSegLib.output_files import file_stem
 from FetalEchoSegLib.prediction import BundleIdentity, Prediction
-from FetalEchoSegLib.report_content import MaskHistory, range_text, report_content
+from FetalEchoSegLib.report_content import MaskHistory, report_content
 from FetalEchoSegLib.report_pdf import render_pdf
 from PIL import Image
 
@@ -401,19 +400,6 @@ def test_a_full_disk_leaves_the_earlier_pdf(tmp_path, monkeypatch):
         report.write_report(tmp_path, make_content(animated=False), ("pdf",))
     assert (tmp_path / "report.pdf").read_bytes() == b"earlier"
     assert [f.name for f in tmp_path.iterdir()] == ["report.pdf"]
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "text"),
-    [
-        (0.25, 0.35, "0.25 – 0.35"),
-        (None, 0.5, "below 0.5"),
-        (110.0, None, "above 110"),
-        (1234.0, 5678.0, "1234 – 5678"),
-    ],
-)
-def test_normal_ranges_have_three_digits_and_no_exponent(low, high, text):
-    assert range_text(Measurement("x", "X", 1.0, "", low=low, high=high)) == text
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ def cardiothoracic_circumference_ratio(frame: FourChamberFrame) -> float:
 def cardiothoracic_diameter_ratio(frame: FourChamberFrame) -> float:
     """Largest width of the heart across its septum over the largest transverse diameter of the thorax.
 
-    The transverse diameter runs across the spine-sternum line. Source: 0.365 + 0.004 weeks, see
+    The transverse diameter runs across the spine-sternum line. Source: Sirilert 2019, see
     `nomograms.cardiothoracic_diameter_ratio`.
     """
     return frame.heart.largest_chord(frame.septum.left) / frame.thorax.largest_chord(frame.left)

@@ -68,12 +68,13 @@ def four_chamber_rows(study: Study) -> list[Measurement]:
         row(
             study, "cardiothoracic_diameter_ratio", "Cardiothoracic diameter ratio", "",
             at_diastole(four_chamber.cardiothoracic_diameter_ratio), norm=diameter or none,
-            reference="0.365 + 0.004 weeks", relative_error=whole,
+            reference="Sirilert 2019: 0.365 + 0.004 weeks", relative_error=whole,
         ),
         row(
             study, "cardiac_circumference", "Cardiac circumference", "mm",
             at_diastole(four_chamber.cardiac_circumference), norm=circumference or none, millimetres=True,
-            reference="−53.11 + 6.56 weeks − 0.035 weeks²", relative_error=size_error("heart"),
+            reference="J Ultrasound Med 2011;30:1191: −53.11 + 6.56 weeks − 0.035 weeks²",
+            relative_error=size_error("heart"),
         ),
         row(
             study, "cardiac_axis", "Cardiac axis", "°", at_diastole(four_chamber.cardiac_axis, midline),
@@ -81,11 +82,11 @@ def four_chamber_rows(study: Study) -> list[Measurement]:
             error=lambda found: four_chamber.axis_error(study.four_chamber(found.frame or 0)),
         ),
         row(
-            study, "cardiac_position", "Position of the heart's centre, left of the thorax centre", "%",
+            study, "cardiac_position", "Heart centre left of thorax centre, in thorax widths", "%",
             at_diastole(four_chamber.cardiac_position, midline), reference="no published normal range",
         ),
         row(
-            study, "posterior_point", "Posterior point of the heart (P), left of the midline", "%",
+            study, "posterior_point", "Posterior point (P) left of midline, in thorax widths", "%",
             at_diastole(four_chamber.posterior_point, midline), reference="no published normal range",
         ),
         row(

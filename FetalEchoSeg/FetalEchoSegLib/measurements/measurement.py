@@ -58,13 +58,39 @@ class Measurement:
         return "above" if self.high is not None and self.value > self.high else "within"
 
     @property
+    def digits(self) -> int:
+        """Decimals that mean something in ``unit``."""
+        return 0 if self.unit in ("bpm", "mm²") else 1 if self.unit in ("°", "%", "mm") else 2
+
+    @property
     def text(self) -> str:
         """Value with unit and error, or "not measurable: reason"."""
         if self.value is None:
             return f"not measurable: {self.reason}"
-        digits = 0 if self.unit in ("bpm", "mm²") else 1 if self.unit in ("°", "%", "mm") else 2
         # An error that rounds to nothing says nothing.
-        shown = self.error is not None and round(self.error, digits) > 0
-        error = f" ± {self.error:.{digits}f}" if shown else ""
+        shown = self.error is not None and round(self.error, self.digits) > 0
+        error = f" ± {self.error:.{self.digits}f}" if shown else ""
         space = "" if self.unit in ("", "°") else " "
-        return f"{self.value:.{digits}f}{error}{space}{self.unit}"
+        return f"{number_text(self.value, self.digits)}{error}{space}{self.unit}"
+
+    @property
+    def range_text(self) -> str:
+        """Normal range as "0.25 – 0.35", "below 0.5", or "" where there is none; in the digits of the value at most."""
+        bounds = [bound for bound in (self.low, self.high) if bound is not None]
+        digits = self.digits
+        while digits and all(round(bound, digits) == round(bound, digits - 1) for bound in bounds):
+            digits -= 1
+        texts = [number_text(bound, digits) for bound in bounds]
+        if len(texts) == 2:
+            return " – ".join(texts)
+        return f"{'below' if self.low is None else 'above'} {texts[0]}" if texts else ""
+
+    @property
+    def z_text(self) -> str:
+        """Z-score with its sign and one decimal, "" where there is none."""
+        return "" if self.z_score is None else number_text(self.z_score, 1, "+")
+
+
+def number_text(value: float, digits: int, sign: str = "") -> str:
+    """A number for people: with a minus sign instead of a hyphen, and never "−0.0"."""
+    return f"{round(value, digits) + 0.0:{sign}.{digits}f}".replace("-", "−")

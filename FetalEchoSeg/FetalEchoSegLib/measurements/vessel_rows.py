@@ -98,6 +98,6 @@ def _trachea_row(study: Study) -> Measurement:
         return Found(found.value, found.frame, (*found.flags, f"trachea {side}"))
 
     return row(
-        study, "trachea_side_index", "Trachea: arch 0, pulmonary trunk 1", "", find, limits=(None, 0.0),
-        reference="Yagel 2002; 0 to 1: right arch",
+        study, "trachea_side_index", "Trachea, from arch (0) to trunk (1)", "", find, limits=(None, 0.0),
+        reference="Achiron 2002: between the vessels (0 to 1) in a right or double arch",
     )  # fmt: skip

@@ -138,7 +138,8 @@ class VesselFrame:
         Below 0 it lies right of both: a left arch. From 0 to 1 it lies between them: a right arch ("U"). Above 1 it
         lies left of both: a right arch with a right duct. No user input and no laterality is needed: only the order
         of the vessels counts.
-        Source: the "V" and "U" signs of the three-vessel and trachea view (Yagel 2002).
+        Source: Achiron 2002 (Ultrasound Obstet Gynecol 20:553): V with the trachea behind and beside it in a left arch,
+        U with the trachea between the vessels in a right or double arch.
         """
         trachea = self.region(Structure.TRACHEA)
         trunk = self.region(Structure.MAIN_PULMONARY_ARTERY, may_be_cut=True)
