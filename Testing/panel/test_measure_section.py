@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import qt
 import slicer
 from FetalEchoSegLib.anatomy import Structure, View
 from FetalEchoSegLib.cine import Cine
@@ -104,7 +105,8 @@ def test_the_gestational_age_gives_z_scores_and_is_kept_in_the_scene():
     driver.type_text(panel.ui.weeksSpinBox, "22")
     driver.type_text(panel.ui.daysSpinBox, "3")
     found = measured(panel, "")
-    assert float(found["LV end-diastolic length"][2]) == pytest.approx(0, abs=4)
+    assert float(found["LV end-diastolic length"][2].replace("−", "-")) == pytest.approx(0, abs=4)
+    assert found["LV end-diastolic length"][1].endswith("\nSchneider 2005")  # no z-score without its reference
     assert panel.self().logic.getParameterNode().gestationalAge == pytest.approx(22 + 3 / 7)
     driver.type_text(panel.ui.weeksSpinBox, "8")
     driver.wait_until(lambda: "references hold from 14 to 40 weeks" in panel.ui.measureStateLabel.text, 20)
@@ -125,6 +127,18 @@ def test_clicking_a_row_shows_the_frame_of_its_value():
     assert browser.GetSelectedItemNumber() == frames[title]
     driver.click_item(panel.ui.measureTable, row_of(panel, "Heart rate"))  # of the whole clip: stays
     assert browser.GetSelectedItemNumber() == frames[title]
+
+
+def test_the_chosen_row_tells_its_reference_and_what_qualifies_it():
+    panel, _, _ = show()
+    measured(panel)
+    label = panel.ui.measureDetailsLabel
+    assert label.text == "Click a row for its reference and to see its frame."
+    driver.click_item(panel.ui.measureTable, row_of(panel, "Cardiac axis"))
+    title, *facts = label.text.splitlines()
+    assert title.startswith("Cardiac axis: ")
+    assert "Reference: Shipp 1995: 43 ± 7°, above 57° abnormal" in facts
+    assert "estimated from the descending aorta, spine not marked" in facts
 
 
 def test_what_lies_outside_its_range_is_told_by_a_word_and_what_cannot_be_measured_by_its_reason():
@@ -311,10 +325,18 @@ def test_no_column_is_wider_than_the_panel(theme, view, tmp_path):
     driver.type_text(panel.ui.weeksSpinBox, "22")
     panel.widget.resize(420, 900)
     measured(panel, "")
+    driver.process_events()
     table = panel.ui.measureTable
     header = table.horizontalHeader()
     assert header.length() <= table.viewport().width
     assert table.columnWidth(0) >= 90
+    for row in range(table.rowCount):  # numbers are never broken over lines
+        if table.columnSpan(row, 1) == 1:
+            assert qt.QFontMetrics(table.font).boundingRect(table.item(row, 1).text()).width() < table.columnWidth(1)
+    panel.widget.resize(350, 900)
+    driver.process_events()
+    assert header.length() <= table.viewport().width
+    assert table.columnWidth(0) >= 110  # no name is cut
     shots = Path(os.environ.get("FETALECHO_SHOTS", tmp_path))
     driver.grab(panel.ui.measureCollapsibleButton, shots / f"measure_{view.short}_{theme}.png")
     driver.set_theme("light")

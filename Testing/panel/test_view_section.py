@@ -171,6 +171,20 @@ def test_band_and_threshold_are_where_they_should_be():
     assert changed[changed > 100].min() == pytest.approx(ticked.min(), abs=1)
 
 
+def test_a_label_that_would_be_cut_stands_above_its_bar():
+    chart = BarChart()
+    chart.setBars([Bar("Atrioventricular valve stenosis or atresia", 0.5, text="50 %", color=(200, 10, 10))])
+    pixels(chart, 600)
+    assert not chart.isStacked
+    flat = chart.height
+    rows = (pixels(chart, 280) == 0xFFC80A0A).any(axis=1)
+    assert chart.isStacked
+    assert chart.height == 2 * flat
+    assert np.flatnonzero(rows).min() > flat
+    pixels(chart, 600)
+    assert chart.height == flat
+
+
 def test_a_row_without_value_shows_its_text_alone():
     chart = BarChart()
     chart.setBars([Bar("A", None, text="not shown"), Bar("B", float("nan"), text="not shown")])

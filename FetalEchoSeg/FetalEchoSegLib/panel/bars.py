@@ -10,7 +10,7 @@ import qt
 
 _GAP = 6
 _ROW_PADDING = 6
-# A bar narrower than this says nothing: the label is cut first.
+# A bar narrower than this says nothing: the labels go above the bars.
 _NARROWEST_BAR = 60
 
 
@@ -70,12 +70,18 @@ class BarChart(qt.QWidget):
     def setBars(self, bars: Sequence[Bar]) -> None:
         """Show these rows; the height of the widget follows."""
         self._bars = tuple(bars)
-        self.setFixedHeight(max(1, len(self._bars) * self._rowHeight()))
         self.setAccessibleDescription("\n".join(f"{bar.label} {bar.shownText}".strip() for bar in self._bars))
+        self._fit()
         self.update()
 
-    def _rowHeight(self) -> int:
-        return qt.QFontMetrics(self.font).height() + _ROW_PADDING
+    @property
+    def isStacked(self) -> bool:
+        """Whether labels stand above their bars, because a label beside its bar would be cut."""
+        return self._labelWidth() + self._textWidth() + 2 * _GAP + _NARROWEST_BAR > self.width
+
+    def resizeEvent(self, event: object) -> None:
+        """Put the labels where there is room for them; called by Qt."""
+        self._fit()
 
     def paintEvent(self, event: object) -> None:
         """Draw; called by Qt."""
@@ -85,23 +91,42 @@ class BarChart(qt.QWidget):
         finally:
             painter.end()
 
-    def _paint(self, painter: object) -> None:
-        width, height = self.width, self._rowHeight()
+    def _fit(self) -> None:
+        lines = 2 if self.isStacked else 1
+        self.setFixedHeight(max(1, lines * len(self._bars) * self._lineHeight()))
+
+    def _lineHeight(self) -> int:
+        return qt.QFontMetrics(self.font).height() + _ROW_PADDING
+
+    def _bold(self) -> object:
         bold = qt.QFont(self.font)
         bold.setBold(True)
+        return bold
+
+    def _labelWidth(self) -> int:
         # Measured in bold, so that marking another row moves nothing.
+        metrics = qt.QFontMetrics(self._bold())
+        return max((_textWidth(metrics, bar.label) for bar in self._bars), default=0)
+
+    def _textWidth(self) -> int:
+        metrics = qt.QFontMetrics(self._bold())
+        return max((_textWidth(metrics, bar.shownText) for bar in self._bars if bar.hasValue), default=0)
+
+    def _paint(self, painter: object) -> None:
+        width, height, bold, isStacked = self.width, self._lineHeight(), self._bold(), self.isStacked
         metrics = qt.QFontMetrics(bold)
-        textWidth = max((_textWidth(metrics, bar.shownText) for bar in self._bars if bar.hasValue), default=0)
-        labelWidth = max((_textWidth(metrics, bar.label) for bar in self._bars), default=0)
-        labelWidth = min(labelWidth, max(width - textWidth - 2 * _GAP - _NARROWEST_BAR, 0))
-        left = labelWidth + _GAP
+        labelWidth = width if isStacked else self._labelWidth()
+        textWidth = self._textWidth()
+        left = 0 if isStacked else labelWidth + _GAP
         barWidth = max(width - left - _GAP - textWidth, 0)
         for row, bar in enumerate(self._bars):
-            top = row * height
+            top = row * height * (2 if isStacked else 1)
             painter.setFont(bold if bar.marked else self.font)
             painter.setPen(qt.QPen(self._ink(1.0)))
             label = metrics.elidedText(bar.label, qt.Qt.ElideRight, labelWidth)
             painter.drawText(qt.QRect(0, top, labelWidth, height), int(qt.Qt.AlignLeft | qt.Qt.AlignVCenter), label)
+            if isStacked:
+                top += height
             if bar.hasValue:
                 where = qt.QRect(left + barWidth + _GAP, top, textWidth, height)
                 painter.drawText(where, int(qt.Qt.AlignRight | qt.Qt.AlignVCenter), bar.shownText)

@@ -51,8 +51,8 @@ def conditionBars(table: ConditionTable) -> list[Bar]:
 
 
 def conditionTip(table: ConditionTable) -> str:
-    """The same in words, with what the parts of a bar mean."""
-    lines = [
+    """The same in words."""
+    return "\n".join(
         _(
             "{condition}: {percent:.0f} %, {verdict}; threshold {threshold:.0f} %, band {low:.0f} to {high:.0f} %"
         ).format(
@@ -64,6 +64,4 @@ def conditionTip(table: ConditionTable) -> str:
             high=100 * row.threshold.high,
         )
         for row in shownConditions(table)
-    ]
-    lines.append(_("The line is the threshold. Within the grey band nothing is claimed."))
-    return "\n".join(lines)
+    )

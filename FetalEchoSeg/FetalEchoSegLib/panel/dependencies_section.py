@@ -13,8 +13,6 @@ from ..errors import Cancelled
 from .installer import Installer
 from .section import Section
 
-_WIDEST_NAME = 130
-
 
 class DependenciesSection(Section):
     """What is needed, what is there, and a button that installs the rest.
@@ -35,9 +33,8 @@ class DependenciesSection(Section):
         table.setColumnCount(len(headers))
         table.setHorizontalHeaderLabels(headers)
         table.verticalHeader().setVisible(False)
-        table.horizontalHeader().setStretchLastSection(True)
-        table.setHorizontalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
-        self.ui.dependenciesCollapsibleButton.contentsCollapsed.connect(self._onCollapsed)
+        for header in (table.horizontalHeader(), table.verticalHeader()):
+            header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         self.ui.dependenciesLog.setVisible(False)
         self._note = qt.QLabel()
         self._note.setObjectName("dependenciesNoteLabel")
@@ -103,15 +100,6 @@ class DependenciesSection(Section):
                     font.setBold(True)
                     item.setFont(font)
                 table.setItem(row, column, item)
-        for column in range(3):
-            table.resizeColumnToContents(column)
-        table.setColumnWidth(0, min(table.columnWidth(0), _WIDEST_NAME))
-        table.resizeRowsToContents()
-
-    def _onCollapsed(self, collapsed: bool = False) -> None:
-        # What wraps depends on the width, which a closed section does not have.
-        if not collapsed:
-            qt.QTimer.singleShot(0, self.ui.dependenciesTable.resizeRowsToContents)
 
     def _updateButtons(self) -> None:
         free = not self.state.isBusy

@@ -82,5 +82,5 @@ def _legendText(chart: Any) -> str:
         if series.GetMarkerStyle() == series.MarkerStyleNone and sign == "■":
             color = "#" + bytes(round(255 * part) for part in series.GetColor()).hex()
             sign = f'<span style="color:{color}">{sign}</span>'
-        parts.append(f"{sign}&nbsp;{series.GetName().replace(' ', '&nbsp;')}")
+        parts.append(f"{sign}&nbsp;{series.GetName().replace(' ', '&nbsp;').replace('-', '‑')}")
     return " &nbsp; ".join(parts)

@@ -50,7 +50,7 @@ class MeasureSection(Section, VTKObservationMixin):
     def setup(self) -> None:
         """Connect widgets and state."""
         ui, state = self.ui, self.state
-        self._table = MeasureTable(ui.measureTable)
+        self._table = MeasureTable(ui.measureTable, ui.measureDetailsLabel)
         self._curves = CurvesView(ui.curvesContainer)
         self._spine = SpineMarker(lambda: self.state.frame)
         self._timer = qt.QTimer()

@@ -10,47 +10,73 @@ from slicer.i18n import tr as _
 
 from ..measurements import Measurement
 from ..measurements.four_chamber_rows import SPINE_NOT_MARKED
-from ..report_content import range_text, z_text
+from ..nomograms import REFERENCES
 from .signals import Signal
 
 _COLUMNS = 4
-_TITLE_WIDTH = 150  # pixels; the user can drag it wider
+# Pixels: beside the text of a cell; below which a name, then a value, is broken over more lines.
+_PADDING, _NARROW_NAME, _NARROW_VALUE = 10, 120, 60
 _HIGHEST = 340  # pixels; longer tables scroll
 # Vermilion, which people with red-green blindness tell from grey too; the words beside it say the same.
 _OUTSIDE_ON_LIGHT, _OUTSIDE_ON_DARK = (178, 70, 0), (255, 164, 84)
 
 
 class MeasureTable:
-    """Fills a table widget with measures; ``frameClicked`` is told the frame that shows the clicked value."""
+    """Fills a table widget with measures, and a label with all that is known of the chosen one.
 
-    def __init__(self, widget: Any) -> None:
+    frameClicked  emitted with the frame that shows the clicked value
+    """
+
+    def __init__(self, widget: Any, details: Any) -> None:
         self.frameClicked = Signal()
         self._widget = widget
+        self._details = details
         self._rows: tuple[Measurement, ...] = ()
+        self._valueWidth = 0
         widget.setColumnCount(_COLUMNS)
         header = widget.horizontalHeader()
+        header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
         # A reason spans the value's column and those after it, and would make a column that fits its texts too wide.
-        header.setSectionResizeMode(0, qt.QHeaderView.Interactive)
-        header.setSectionResizeMode(1, qt.QHeaderView.Stretch)
+        header.setSectionResizeMode(1, qt.QHeaderView.Interactive)
         for column in range(2, _COLUMNS):
             header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
-        widget.setColumnWidth(0, _TITLE_WIDTH)
         widget.verticalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         widget.setHorizontalHeaderLabels([_("Measure"), _("Value"), _("Normal"), _("z")])
         widget.connect("cellClicked(int,int)", self._onCell)
         widget.connect("cellActivated(int,int)", self._onCell)  # the Enter key
+        widget.connect("itemSelectionChanged()", self._showDetails)
+        header.connect("sectionResized(int,int,int)", self._onSectionResized)
+        # A header ignores what is said to it while it shares its own width out.
+        self._fitTimer = qt.QTimer(widget)
+        self._fitTimer.setSingleShot(True)
+        self._fitTimer.setInterval(0)
+        self._fitTimer.timeout.connect(self._fit)
 
     def show(self, rows: Sequence[Measurement]) -> None:
         """Show these measures in place of those before."""
-        self._rows = tuple(rows)
+        self._rows = ()  # until all is filled in, nothing is fitted
         self._widget.clearContents()
         self._widget.clearSpans()
-        self._widget.setRowCount(len(self._rows))
-        for number, row in enumerate(self._rows):
+        self._widget.setRowCount(len(rows))
+        for number, row in enumerate(rows):
             self._fill(number, row)
-        self._widget.resizeRowsToContents()
-        height = self._widget.horizontalHeader().height + self._widget.verticalHeader().length() + 4
-        self._widget.setFixedHeight(min(height, _HIGHEST))
+        metrics = qt.QFontMetrics(self._widget.font)
+        values = [_valueText(row) for row in rows if row.value is not None] + [_("Value")]
+        self._valueWidth = max(metrics.boundingRect(text).width() for text in values) + _PADDING
+        self._rows = tuple(rows)
+        self._fit()
+        self._showDetails()
+
+    def _fit(self) -> None:
+        """Share the width between names and values, and the height among rows."""
+        widget = self._widget
+        room = widget.viewport().width - sum(widget.columnWidth(column) for column in range(2, _COLUMNS))
+        width = min(self._valueWidth, max(room - _NARROW_NAME, _NARROW_VALUE))
+        if width != widget.columnWidth(1):
+            widget.setColumnWidth(1, width)
+        widget.resizeRowsToContents()
+        height = widget.horizontalHeader().height + widget.verticalHeader().length() + 4
+        widget.setFixedHeight(min(height, _HIGHEST))
 
     def _fill(self, number: int, row: Measurement) -> None:
         palette = self._widget.palette
@@ -59,13 +85,13 @@ class MeasureTable:
             self._widget.setSpan(number, 1, 1, _COLUMNS - 1)
         else:
             words = {"above": _("▲ above"), "below": _("▼ below")}
-            normal = "\n".join(text for text in (range_text(row), words.get(row.side, "")) if text)
-            # An estimate must be seen for one, not only on hovering over it.
-            value = f"≈ {row.text}" if SPINE_NOT_MARKED in row.flags else row.text
-            texts = [row.title, value, normal, z_text(row)]
+            # References differ by up to a quarter: a z-score is never shown without its own.
+            source = row.reference if row.z_score is not None and row.reference in REFERENCES else ""
+            normal = "\n".join(text for text in (row.range_text, words.get(row.side, ""), source) if text)
+            texts = [row.title, _valueText(row), normal, row.z_text]
         for column, text in enumerate(texts):
             item = qt.QTableWidgetItem(text)
-            item.setToolTip(self._tip(row))
+            item.setToolTip(_tip(row))
             if row.value is None:
                 item.setForeground(qt.QBrush(palette.color(qt.QPalette.Disabled, qt.QPalette.Text)))
             elif row.is_outside and column:
@@ -75,17 +101,41 @@ class MeasureTable:
                 item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
             self._widget.setItem(number, column, item)
 
-    def _tip(self, row: Measurement) -> str:
-        lines = [row.title, row.text]
-        if row.side in ("above", "below"):
-            lines.append({"above": _("Above the normal range."), "below": _("Below the normal range.")}[row.side])
-        if row.reference:
-            lines.append(_("Reference: {reference}").format(reference=row.reference))
-        lines += row.flags
-        if row.frame is not None:
-            lines.append(_("Click to show frame {frame}.").format(frame=row.frame))
-        return "\n".join(lines)
+    def _showDetails(self) -> None:
+        number = self._widget.currentRow()
+        if self._widget.selectedItems() and 0 <= number < len(self._rows):
+            text = "\n".join(_facts(self._rows[number]))
+        else:
+            text = _("Click a row for its reference and to see its frame.") if self._rows else ""
+        self._details.setText(text)
+        self._details.setVisible(bool(text))
+
+    def _onSectionResized(self, section: int = 0, before: int = 0, after: int = 0) -> None:
+        if section == 0 and self._rows:
+            self._fitTimer.start()
 
     def _onCell(self, row: int = -1, column: int = -1) -> None:
         if 0 <= row < len(self._rows) and self._rows[row].frame is not None:
             self.frameClicked.emit(self._rows[row].frame)
+
+
+def _valueText(row: Measurement) -> str:
+    # An estimate must be seen for one, not only on hovering over it.
+    return f"≈ {row.text}" if SPINE_NOT_MARKED in row.flags else row.text
+
+
+def _facts(row: Measurement) -> list[str]:
+    """All that is known of a measure, a line each."""
+    lines = [f"{row.title}: {row.text}"]
+    if row.side in ("above", "below"):
+        lines.append({"above": _("Above the normal range."), "below": _("Below the normal range.")}[row.side])
+    if row.reference:
+        lines.append(_("Reference: {reference}").format(reference=row.reference))
+    return [*lines, *row.flags]
+
+
+def _tip(row: Measurement) -> str:
+    lines = _facts(row)
+    if row.frame is not None:
+        lines.append(_("Click to show frame {frame}.").format(frame=row.frame))
+    return "\n".join(lines)
