@@ -10,7 +10,7 @@ import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
-from ..anatomy import RESEARCH_ONLY, STRUCTURES, permitted_structures
+from ..anatomy import STRUCTURES, permitted_structures
 from ..errors import FetalEchoError
 from ..review import CONFIDENCE_FLOOR
 from ..scene.frame_review import FrameReview
@@ -259,7 +259,9 @@ class ResultSection(Section, VTKObservationMixin):
         hidden = ", ".join(row.condition.title for row in hiddenConditions(table))
         self.ui.notShownLabel.setVisible(bool(hidden))
         self.ui.notShownLabel.setText(_("Not shown by this view: {conditions}.").format(conditions=hidden))
-        self.ui.researchOnlyLabel.setText(" ".join(filter(None, (_(RESEARCH_ONLY), self._prediction.bundle.notice))))
+        # Word for word anatomy.RESEARCH_ONLY, which no translator would see there.
+        researchOnly = _("Research software: these probabilities are not a diagnosis.")
+        self.ui.researchOnlyLabel.setText(" ".join(filter(None, (researchOnly, self._prediction.bundle.notice))))
 
     def _showRows(self) -> None:
         """Leave out the structures that neither the view nor any frame shows."""

@@ -39,7 +39,7 @@ class ViewSection(Section):
     def update(self) -> None:
         """Show the views of the result, and whether the choice still is the one it was made with."""
         for index, view in enumerate(View, start=1):  # the entry before them is Automatic
-            self.ui.viewComboBox.setItemData(index, _(view.title), qt.Qt.ToolTipRole)
+            self.ui.viewComboBox.setItemData(index, view.title, qt.Qt.ToolTipRole)
         prediction = self._prediction
         probabilities = None if prediction is None else prediction.view_probabilities
         known = probabilities is not None and bool(np.isfinite(probabilities).all())
