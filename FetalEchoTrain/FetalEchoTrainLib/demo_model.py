@@ -22,12 +22,12 @@ from FetalEchoSegLib.anatomy import N_LABELS, Condition, Structure, condition_ta
 from FetalEchoSegLib.errors import InvalidDataset
 from FetalEchoSegLib.fetus_layout import TRAIN_LABELED, VALID
 
+from .calibration import fit_thresholds
 from .dataset import reduce_image, reduce_mask
 
 if TYPE_CHECKING:
     import torch
     from FetalEchoSegLib.bundle import Bundle
-    from FetalEchoSegLib.conditions import ConditionThreshold
     from FetalEchoSegLib.networks.echocare import EchoCare
 
 logger = logging.getLogger(__name__)
@@ -333,58 +333,6 @@ def predict_conditions(model: torch.nn.Module, samples: Samples, batch_size: int
             images = torch.from_numpy(samples.images[start : start + batch_size].astype(np.float32) / 255)[:, None]
             parts.append(model(images).conditions.sigmoid().numpy())
     return np.concatenate(parts)
-
-
-def fit_thresholds(
-    probabilities: np.ndarray, truth: np.ndarray, views: np.ndarray, seed: int = 0, resamples: int = 200
-) -> list[ConditionThreshold]:
-    """Thresholds of the seven conditions, each from the frames whose view can show it.
-
-    The threshold has the best F1; the band from low to high, in which the software abstains, is the 80 % bootstrap
-    interval of that threshold: where another validation part would have decided otherwise, none is decided. Where the
-    probabilities do not tell positives from negatives (the 10 % bootstrap quantile of the area under the ROC curve is
-    not above one half), the band is everything.
-    """
-    from FetalEchoSegLib.conditions import ConditionThreshold
-
-    rng = np.random.default_rng(seed)
-    fitted = []
-    for condition in Condition:
-        rows = np.flatnonzero(condition_table()[views - 1, condition])
-        p, t = probabilities[rows, condition], truth[rows, condition] > 0.5
-        samples = rng.integers(0, len(p), (resamples, len(p)))
-        best = _best_threshold(p, t)
-        if np.quantile([_area_under_roc(p[i], t[i]) for i in samples], 0.1) <= 0.5:
-            fitted.append(ConditionThreshold(best, 0.0, 1.0))
-            continue
-        low, high = np.quantile([_best_threshold(p[i], t[i]) for i in samples], [0.1, 0.9])
-        fitted.append(ConditionThreshold(best, min(float(low), best), max(float(high), best)))
-    return fitted
-
-
-def _area_under_roc(probabilities: np.ndarray, truth: np.ndarray) -> float:
-    """Mann-Whitney: the chance that a positive scores above a negative; one half without both."""
-    from scipy.stats import rankdata
-
-    positives = int(truth.sum())
-    negatives = len(truth) - positives
-    if not positives or not negatives:
-        return 0.5
-    ranks = rankdata(probabilities)[truth].sum()
-    return float((ranks - positives * (positives + 1) / 2) / (positives * negatives))
-
-
-def _best_threshold(probabilities: np.ndarray, truth: np.ndarray) -> float:
-    """Threshold with the best F1, midway between neighbouring scores; 0.5 without positives."""
-    if not truth.any():
-        return 0.5
-    order = np.argsort(-probabilities, kind="stable")
-    hits = np.cumsum(truth[order])
-    f1 = 2 * hits / (np.arange(1, len(order) + 1) + truth.sum())
-    last = int(f1.argmax())
-    upper = probabilities[order[last]]
-    lower = probabilities[order[last + 1]] if last + 1 < len(order) else 0.0
-    return float((upper + lower) / 2)
 
 
 @dataclass(frozen=True)
