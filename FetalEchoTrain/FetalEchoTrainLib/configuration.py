@@ -106,7 +106,7 @@ class NetworkConfig(Block):
 
     size: Literal["full", "tiny"] = Field(default="full", json_schema_extra=COMMON)
     """EchoCare at full size (175 million parameters), or the tiny one that trains on a CPU."""
-    image_size: int = Field(default=256, ge=32, le=1024, multiple_of=32)
+    image_size: int = Field(default=256, ge=64, le=1024, multiple_of=32)
     """Side of the square image the network sees, in pixels."""
     initial: str = Field(default="", json_schema_extra=COMMON)
     """Bundle (name or folder) or checkpoint file to start from; empty for random weights."""
@@ -454,6 +454,17 @@ def parse_config(table: Mapping[str, Any], where: str) -> TrainConfig:
         raise InvalidConfig(f"{where}: {_sentence(error)}") from None
     except (RecursionError, ValueError, TypeError) as error:
         raise InvalidConfig(f"{where}: this cannot be a configuration ({str(error).splitlines()[0]}).") from None
+
+
+def parse_value(text: str) -> tuple[str, Any]:
+    """("ema.epochs", 5) from "ema.epochs=5", the value read as YAML; raises InvalidConfig."""
+    name, separator, value = text.partition("=")
+    if not separator or not name.strip():
+        raise InvalidConfig(f"'{text}' names no value: write KEY=VALUE, such as ema.epochs=5.")
+    try:
+        return name.strip(), yaml.load(value, _Loader)
+    except yaml.YAMLError:
+        raise InvalidConfig(f"'{text}': its value is not readable as YAML.") from None
 
 
 def _drop_switches(table: dict[str, Any]) -> None:

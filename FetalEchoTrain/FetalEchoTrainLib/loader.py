@@ -11,7 +11,7 @@ import math
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -102,18 +102,30 @@ class Reader:
     def __init__(self, size: int, limit: int = _CACHE_BYTES) -> None:
         self.size = size
         self._limit = limit
-        self._kept: OrderedDict[tuple[str, str, int], Sample] = OrderedDict()
+        self._kept: OrderedDict[tuple[object, ...], Sample] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
 
     def read(self, frame: Frame) -> Sample:
         """The frame; raises InvalidDataset or UnreadableInput."""
-        key = (frame.digest, frame.label_digest, int(frame.view))
+        return self._get((frame.digest, frame.label_digest, frame.view), lambda: read_frame(frame, self.size))
+
+    def read_truth(self, frame: Frame) -> np.ndarray | None:
+        """(S, S) uint8 mask that a phantom knows of an unlabelled frame, None for others; raises InvalidDataset."""
+        if frame.truth is None:
+            return None
+
+        def read() -> Sample:
+            return Sample(np.empty(0, np.uint8), read_truth(frame, self.size), int(frame.view), None)
+
+        return self._get((frame.digest, "truth"), read).mask
+
+    def _get(self, key: tuple[object, ...], read: Callable[[], Sample]) -> Sample:
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        sample = read_frame(frame, self.size)
+        sample = read()
         with self._lock:
             if key not in self._kept:
                 self._kept[key] = sample
@@ -301,7 +313,7 @@ class Loader:
 
     def _truth(self, frame: Frame, geometry: Geometry) -> np.ndarray | None:
         try:
-            truth = read_truth(frame, self._reader.size)
+            truth = self._reader.read_truth(frame)
         except FetalEchoError:
             return None  # nothing is learned from it
         return None if truth is None else geometry.warp(truth)

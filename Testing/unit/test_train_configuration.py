@@ -87,7 +87,7 @@ def test_another_arm_may_be_chosen_for_a_run_that_was_written_out(tmp_path):
         ("ema: {epochs: many}", "ema.epochs is 'many', but must be a whole number"),
         ("ema: {confidence: .nan}", "ema.confidence is nan, but must be a number of at least 0 and at most 1."),
         ("ema: {steps_per_epoch: []}", "ema.steps_per_epoch is [], but must be a whole number of at least 1"),
-        ("network: {image_size: 100}", "network.image_size is 100, but must be a whole number of at least 32"),
+        ("network: {image_size: 100}", "network.image_size is 100, but must be a whole number of at least 64"),
         ("network: {size: tinny}", "network.size is 'tinny', but must be one of full, tiny (the nearest is tiny)."),
         ("arm: label-only", "arm is 'label-only', but must be one of full, labelled-only"),
         ("data: {unlabelled_view: 5CH}", "data.unlabelled_view is '5CH', but must be one of 4CH, LVOT, RVOT, 3VT"),

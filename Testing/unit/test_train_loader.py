@@ -33,7 +33,7 @@ def folder(tmp_path_factory):
 
 def config_of(folder, **changes):
     base = parse_config(
-        {"data": {"folder": str(folder)}, "network": {"size": "tiny", "image_size": 32},
+        {"data": {"folder": str(folder)}, "network": {"size": "tiny", "image_size": 64},
          "ema": {"labelled_batch": 4, "unlabelled_batch": 4}, "seed": 3}, "")  # fmt: skip
     return base.changed({name.replace("__", "."): value for name, value in changes.items()})
 
@@ -65,10 +65,10 @@ def test_a_batch_has_the_shapes_and_ranges_that_networks_take(folder):
     (batch, *others) = batches(folder)
     assert len(others) == 5
     x, u = batch.labelled, batch.unlabelled
-    assert (x.images.shape, x.masks.shape, x.conditions.shape) == ((4, 1, 32, 32), (4, 32, 32), (4, 7))
+    assert (x.images.shape, x.masks.shape, x.conditions.shape) == ((4, 1, 64, 64), (4, 64, 64), (4, 7))
     assert (x.images.dtype, x.masks.dtype, x.views.dtype) == (torch.float32, torch.int64, torch.int64)
     assert (x.conditions.dtype, u.truth.dtype) == (torch.float32, torch.int64)
-    assert u.weak.shape == u.strong1.shape == u.strong2.shape == (4, 1, 32, 32)
+    assert u.weak.shape == u.strong1.shape == u.strong2.shape == (4, 1, 64, 64)
     for images in (x.images, u.weak, u.strong1, u.strong2):
         assert images.min() >= 0
         assert images.max() <= 1
@@ -151,7 +151,7 @@ def test_labelled_only_loads_no_unlabelled_frame(folder):
 
 def test_without_augmentation_a_batch_is_the_frames(folder):
     data = data_of(folder)
-    by_id = {frame.digest: read_frame(frame, 32) for frame in (*data.labelled, *data.unlabelled)}
+    by_id = {frame.digest: read_frame(frame, 64) for frame in (*data.labelled, *data.unlabelled)}
     batch = batches(folder, augmentation__strength=0.0)[0]
     for row, name in enumerate(batch.labelled.ids):
         sample = by_id[name]
@@ -169,13 +169,13 @@ def test_stored_maps_are_placed_as_the_weak_view(folder):
     from FetalEchoTrainLib.dataset import read_truth
 
     u = batches(folder)[1].unlabelled
-    stored = [read_truth(frames[name], 32) for name in u.ids]
+    stored = [read_truth(frames[name], 64) for name in u.ids]
     assert np.array_equal(u.warp(stored), u.truth.numpy())
     stored[2] = None
     warped = u.warp(stored, fill=255)
     assert (warped[2] == 255).all()
     assert warped.dtype == np.uint8
-    weights = u.warp([np.full((32, 32), 0.5, np.float32)] * 4)
+    weights = u.warp([np.full((64, 64), 0.5, np.float32)] * 4)
     assert weights.dtype == np.float32
     assert weights.max() == pytest.approx(0.5)
 
@@ -270,12 +270,12 @@ def test_frames_are_read_once_as_far_as_memory_allows(folder, monkeypatch):
         return read_frame(frame, size)
 
     monkeypatch.setattr("FetalEchoTrainLib.loader.read_frame", counting)
-    reader = Reader(32)
+    reader = Reader(64)
     for _ in range(3):
         for frame in data.labelled:
             reader.read(frame)
     assert set(count.values()) == {1}
-    small = Reader(32, limit=5000)  # two labelled frames of 2 x 1024 bytes
+    small = Reader(64, limit=20_000)  # two labelled frames of 2 x 4096 bytes
     count.clear()
     for frame in (*data.labelled[:3], *data.labelled[:3]):
         small.read(frame)
