@@ -378,3 +378,22 @@ def test_a_phantom_data_set_is_made_where_there_is_none(tmp_path):
     before = sorted((tmp_path / "made").rglob("*"))
     assert check_data(made).data.fingerprint == checked.data.fingerprint
     assert sorted((tmp_path / "made").rglob("*")) == before
+
+
+def test_real_dicom_clips_are_unlabelled_data(folder):
+    """Those that the pydicom package carries: a cine of thirty frames and a still."""
+    pydicom_data = pytest.importorskip("pydicom.data")
+    names = ("examples_ybr_color.dcm", "examples_rgb_color.dcm")
+    clips = folder.parent / "clips" / "4CH"
+    clips.mkdir(parents=True)
+    for name in names:
+        shutil.copy(pydicom_data.get_testdata_file(name, download=False), clips / name)
+    checked = check_data(config(folder, unlabelled=[str(clips.parent)], frames_per_clip=3))
+    assert said(checked, True) == []
+    found = [frame for frame in checked.data.unlabelled if frame.part == "clips"]
+    assert [(f.path.name, f.index) for f in found] == [
+        ("examples_rgb_color.dcm", 0), ("examples_ybr_color.dcm", 0), ("examples_ybr_color.dcm", 14),
+        ("examples_ybr_color.dcm", 29),
+    ]  # fmt: skip
+    assert found[1].group == found[2].group != found[0].group
+    assert all(dataset.read_frame(frame, 64).image.std() > 5 for frame in found)
