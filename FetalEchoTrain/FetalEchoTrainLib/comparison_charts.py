@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's palette, told apart by colour-blind readers as well.
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#666666", "#000000", "#f0e442")
+_LEARNING = ("validation_dsc", "validation_nsd", "validation_macro_f1")
 _NOTE = "Bars and lines: mean over seeds. Dots: single seeds. Bands: one standard deviation."
 
 
 def charts(comparison: Comparison, folder: Path) -> dict[str, Path]:
     """Write the charts that there are data for into a folder; returns the files by title."""
     made: dict[str, Figure] = {"Figures by arm": _figures_by_arm(comparison), "Views": _views(comparison)}
-    curves = _curves(comparison, lambda name: name.startswith("validation"))
+    curves = _curves(comparison, lambda name: name in _LEARNING)
     if curves is not None:
         made["Learning curves"] = curves
     precision = _curves(comparison, lambda name: "precision" in name)

@@ -409,6 +409,8 @@ ARMS: dict[str, dict[str, Any]] = {
 assert set(ARMS) == set(get_args(Arm))
 assert set(PRECISIONS) < set(get_args(RunConfig.model_fields["precision"].annotation))
 
+_FILES_OR_NAMES = (("network", "initial"), ("semantic_filter", "model"), ("boundary", "model"))
+
 
 # Reading -------------------------------------------------------------------------------------------------------------
 
@@ -449,6 +451,10 @@ def parse_config(table: Mapping[str, Any], where: str) -> TrainConfig:
         switched["data"]["folder"] = _absolute(config.data.folder)
         switched["data"]["unlabelled"] = [_absolute(folder) for folder in config.data.unlabelled]
         switched["run"]["folder"] = _absolute(config.run.folder)
+        for block, field in _FILES_OR_NAMES:
+            # A name of a bundle stays a name; a path must hold wherever the run is resumed.
+            if (given := Path(switched[block][field])) != Path() and given.exists():
+                switched[block][field] = _absolute(given)
         return TrainConfig.model_validate_json(json.dumps(switched), strict=True)
     except ValidationError as error:
         raise InvalidConfig(f"{where}: {_sentence(error)}") from None

@@ -130,6 +130,10 @@ def test_relative_paths_are_taken_from_the_current_folder(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     config = load_config("config.yaml")
     assert (config.data.folder, config.data.unlabelled) == (tmp_path / "set", (tmp_path / "clips",))
+    (tmp_path / "best.pth").touch()
+    models = parse_config({"network": {"initial": "best.pth"}, "boundary": {"model": "demo-clicks"}}, "")
+    assert (models.network.initial, models.boundary.model) == (str(tmp_path / "best.pth"), "demo-clicks")
+    assert models.semantic_filter.model == ""
     monkeypatch.chdir("/")
     assert load_config(written(tmp_path, config.to_yaml())).data.folder == tmp_path / "set"
     assert path.exists()
