@@ -143,6 +143,12 @@ def test_what_qt_6_and_pyside_add_is_not_there():
         assert not hasattr(owner, name), name
 
 
+def test_virtual_functions_of_qt_6_stay_where_pyside_looks_for_them():
+    """Else the first painting of a table leaves an error that comes up anywhere."""
+    assert callable(qt.QTableWidget().initViewItemOption)
+    assert callable(qt.QHeaderView(qt.Qt.Horizontal).initStyleOptionForIndex)
+
+
 def test_a_trailing_underscore_is_ignored():
     desktop.dialogs.answer(qt.QDialog.Accepted)
     assert qt.QDialog().exec_() == qt.QDialog.Accepted

@@ -497,7 +497,11 @@ class _Absent:
         raise AttributeError(f"{getattr(owner, '__name__', '')}.{self.name} is not in Slicer's qt")
 
 
-_USED_BY_PYSIDE = {"staticMetaObject", "emit", "connectNotify", "disconnectNotify"}  # by name, and crashes without
+# Read by name, from C++: virtual functions that Qt 6 has more than Qt 5 are among them. Where one is missing, the error
+# comes up in whatever is called next.
+_USED_BY_PYSIDE = {
+    "staticMetaObject", "emit", "connectNotify", "disconnectNotify", "initViewItemOption", "initStyleOptionForIndex",
+}  # fmt: skip
 
 
 def _patch_members(cls: type) -> None:
