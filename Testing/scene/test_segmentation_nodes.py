@@ -12,6 +12,7 @@ from FetalEchoSegLib.anatomy import STRUCTURES, Structure, View
 from FetalEchoSegLib.cine import Cine
 from FetalEchoSegLib.errors import InvalidRequest
 from FetalEchoSegLib.scene.cine_nodes import addCineToScene
+from FetalEchoSegLib.scene.io import openScene, saveScene
 from FetalEchoSegLib.scene.segmentation_nodes import (
     addEmptyMasksToScene,
     addPredictionToScene,
@@ -134,6 +135,18 @@ def test_edit_on_one_frame_stays_there_and_nowhere_else(segmented):
     expected[5, 0:4, 50:60] = Structure.LEFT_VENTRICLE
     np.testing.assert_array_equal(labelsFromSegmentationSequence(masks), expected)
     assert [drawnBy(masks, index) for index in range(FRAMES)] == ["model"] * 5 + ["hand"]
+
+
+def test_first_edit_of_an_empty_frame_is_saved_as_drawn(cine, tmp_path):
+    """Pixels of another size than 1 mm: the empty segments beside the edited one must not bring a grid of their own."""
+    sequence, browser = addCineToScene(cine, "Clip")
+    masks = addEmptyMasksToScene(sequence, browser, "Masks")
+    Editor(browser, masks).draw(2, LV, np.s_[11:16], np.s_[21:34])
+    drawn = labelsFromSegmentationSequence(masks)
+    saveScene(tmp_path / "scene.mrb")
+    openScene(tmp_path / "scene.mrb")
+    reopened = next(n for n in slicer.util.getNodesByClass("vtkMRMLSequenceNode") if n.GetName() == "Masks")
+    np.testing.assert_array_equal(labelsFromSegmentationSequence(reopened), drawn)
 
 
 def test_edit_on_the_frame_shown_first_keeps_its_results(segmented):

@@ -16,11 +16,11 @@ import numpy as np
 import slicer
 import vtk
 
-from ..anatomy import BACKGROUND, N_LABELS, STRUCTURES, Structure, View
+from ..anatomy import BACKGROUND, N_LABELS, Structure, View
 from ..errors import InvalidRequest
 from ..prediction import BundleIdentity, Prediction
 from .cine_nodes import cineSequence
-from .segment_pixels import emptySegment, readLabels, writeSegments
+from .segment_pixels import readLabels, writeSegments
 
 DRAWN_BY = "FetalEcho.DrawnBy"
 BY_MODEL, BY_CLICKS, BY_HAND = "model", "clicks", "hand"
@@ -60,8 +60,12 @@ def addEmptyMasksToScene(sequence: Any, browser: Any, name: str) -> Any:
     template = slicer.vtkMRMLSegmentationNode()
     template.SetName(name)
     template.SetReferenceImageGeometryParameterFromVolumeNode(cineProxy)
-    for structure, info in STRUCTURES.items():
-        template.GetSegmentation().AddSegment(emptySegment(structure), info.segment_id)
+    # Their empty pixels lie on the clip's grid already: on any other one, the first edit of the Segment Editor would be
+    # right to see and would be resampled by way of that grid when it is saved.
+    columns, rows, _ = sequence.GetNthDataNode(0).GetImageData().GetDimensions()
+    matrix = vtk.vtkMatrix4x4()
+    sequence.GetNthDataNode(0).GetIJKToRASMatrix(matrix)
+    writeSegments(template.GetSegmentation(), np.zeros((rows, columns), dtype=np.uint8), matrix)
 
     masks = slicer.vtkMRMLSequenceNode()
     masks.SetName(name)
@@ -212,8 +216,8 @@ def drawnBy(masks: Any, index: int, structure: Structure | None = None, labels: 
         segment = item.GetSegmentation().GetSegment(structure.info.segment_id)
         return str(tag) if segment is not None and segment.GetTag(DRAWN_BY, tag) else ""
     author = item.GetAttribute(DRAWN_BY) or ""
-    checksum = item.GetAttribute(MASK_CHECKSUM) or _checksum(None)
-    if _checksum(labelsOfFrame(masks, index) if labels is None else labels) != checksum:
+    checksum = item.GetAttribute(MASK_CHECKSUM) or maskChecksum(None)
+    if maskChecksum(labelsOfFrame(masks, index) if labels is None else labels) != checksum:
         return BY_HAND
     return author
 
@@ -224,7 +228,14 @@ def setDrawnBy(masks: Any, index: int, author: str, structure: Structure | None 
     shareProxiesOf(masks)
     if structure is not None:
         item.GetSegmentation().GetSegment(structure.info.segment_id).SetTag(DRAWN_BY, author)
-    setFrameAttributes(masks, index, {DRAWN_BY: author, MASK_CHECKSUM: _checksum(labelsOfFrame(masks, index))})
+    setFrameAttributes(masks, index, {DRAWN_BY: author, MASK_CHECKSUM: maskChecksum(labelsOfFrame(masks, index))})
+
+
+def maskChecksum(labels: np.ndarray | None) -> str:
+    """Text for MASK_CHECKSUM of a frame's (H, W) masks; the same for None and for an empty frame, whatever its size."""
+    if labels is None or not labels.any():
+        return "empty"
+    return f"{zlib.crc32(np.ascontiguousarray(labels)):08x}"
 
 
 def maskSequence(node: Any) -> Any:
@@ -274,7 +285,7 @@ def _writeLabels(
     writeSegments(segmentation, labels, geometry[0])
     for structure in drawn:
         segmentation.GetSegment(structure.info.segment_id).SetTag(DRAWN_BY, author)
-    setFrameAttributes(masks, index, {DRAWN_BY: author, MASK_CHECKSUM: _checksum(labels)})
+    setFrameAttributes(masks, index, {DRAWN_BY: author, MASK_CHECKSUM: maskChecksum(labels)})
     segmentation.InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified)
 
 
@@ -346,13 +357,6 @@ def setFrameAttributes(masks: Any, index: int, attributes: dict[str, str | None]
         for name, value in attributes.items():
             node.SetAttribute(name, value)
         node.SetDisableModifiedEvent(wasSilent)
-
-
-def _checksum(labels: np.ndarray | None) -> str:
-    """Checksum of a frame's masks; the same for None and for an empty frame, whatever its size."""
-    if labels is None or not labels.any():
-        return "empty"
-    return f"{zlib.crc32(np.ascontiguousarray(labels)):08x}"
 
 
 # Numbers beside the pixels
