@@ -141,6 +141,8 @@ class BrightModel:
     ``encoded`` counts; a ``gate`` (threading.Event) holds every encoding back until it is set.
     """
 
+    notes: tuple[str, ...] = ()
+
     def __init__(self, gate=None, level=128):
         from FetalEchoSegLib.promptable.configuration import PromptableConfig
 
@@ -190,3 +192,30 @@ class ShiftingModel(BrightModel):
         from FetalEchoSegLib.promptable.model import Answer
 
         return [Answer(np.roll(prompt.mask, 1, axis=1), 0.9, embedding.geometry) for prompt in prompts]
+
+
+class BlobsModel(BrightModel):
+    """Answers with bright blobs, as a well-trained model corrects: those of the mask, the box (if it holds all of one)
+    and the positive points, without those of the negative ones."""
+
+    def answer(self, embedding, prompts, multimask=True):
+        from FetalEchoSegLib.promptable.model import Answer
+        from scipy import ndimage
+
+        blobs, count = ndimage.label(embedding.features.numpy() > self.level)
+        answers = []
+        for prompt in prompts:
+            meant = set()
+            if prompt.mask is not None:
+                meant |= set(np.unique(blobs[embedding.geometry.to_frame(prompt.mask) > 0]))
+            if prompt.box is not None:
+                b = prompt.box
+                within = np.zeros(blobs.shape, dtype=bool)
+                within[round(b.top) : round(b.bottom) + 1, round(b.left) : round(b.right) + 1] = True
+                meant |= set(range(1, count + 1)) - set(np.unique(blobs[~within]))
+            for point in prompt.points:
+                blob = {blobs[round(point.y), round(point.x)]}
+                meant = meant | blob if point.positive else meant - blob
+            mask = np.isin(blobs, sorted(meant - {0}))
+            answers.append(Answer(embedding.geometry.mask_prompt(mask), 0.9, embedding.geometry))
+        return answers

@@ -62,6 +62,10 @@ class PromptHistory:
         """Targets with a point or a box in force, in order."""
         return sorted(target for target in self._tracks if self[target].is_said)
 
+    def known(self) -> list[Target]:
+        """Targets that have or had prompts, in order."""
+        return sorted(self._tracks)
+
     def begin(self, target: Target, fingerprint: str) -> None:
         """Say what the mask was before the first prompt, or after somebody else changed it: undo can lead here."""
         track = self._tracks.setdefault(target, _Track())

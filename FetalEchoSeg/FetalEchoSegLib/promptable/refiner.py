@@ -178,6 +178,15 @@ class Refiner:
             cancelled,
         )
 
+    @property
+    def pending(self) -> int:
+        """Frames that are being encoded or wait for it."""
+        return self._worker.pending
+
+    def rest(self) -> None:
+        """Encode nothing ahead any more; open questions are cancelled, and what was encoded is kept."""
+        self._worker.cancel()
+
     def forget(self, volume: str | None = None) -> None:
         """Drop the embeddings of one volume, or all, and what is to be encoded ahead."""
         self._worker.cancel()
