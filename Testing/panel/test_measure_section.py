@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -315,6 +316,20 @@ def test_empty_masks_give_reasons_and_no_error():
     logic.getParameterNode().browser = browser
     found = measured(panel)
     assert {value for value, *_ in found.values()} == {"not measurable: the masks are empty"}
+
+
+def test_masks_made_in_another_view_than_the_model_sees_are_doubted_beside_their_measures():
+    panel, browser, masks = show()
+    labels = truth()[2]
+    doubtful = replace(
+        prediction(labels, View.FOUR_CHAMBER), view_probabilities=np.array([0.1, 0.1, 0.1, 0.7], np.float32)
+    )
+    logic = panel.self().logic
+    logic.getParameterNode().masks = logic.addPrediction(doubtful, browser)
+    driver.wait_until(lambda: "but the model takes this clip for 3VT" in panel.ui.measureStateLabel.text, 20)
+    assert "No z-scores" in panel.ui.measureStateLabel.text
+    logic.getParameterNode().masks = masks
+    measured(panel)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

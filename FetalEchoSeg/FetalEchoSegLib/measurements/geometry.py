@@ -170,7 +170,7 @@ def region(
     pieces, count = ndimage.label(crop, np.ones((3, 3)))
     sizes = np.bincount(pieces.ravel())[1:]
     if sizes.max() < SMALLEST_AREA:
-        raise NotMeasurable(f"the mask of the {name} is too small ({sizes.max()} pixels)")
+        raise NotMeasurable(f"the mask of the {name} is too small: {sizes.max()} of at least {SMALLEST_AREA} pixels")
     if count > 1 and sizes.max() < LARGEST_PIECE * sizes.sum():
         raise NotMeasurable(f"the mask of the {name} is in {count} pieces")
     mask = ndimage.binary_fill_holes(pieces == 1 + sizes.argmax())

@@ -118,6 +118,8 @@ class Study:
 
     def heart_rate(self) -> Found:
         """Beats per minute."""
+        if len(self.cine) == 1:
+            raise NotMeasurable("a single frame shows no heart beat")
         if not self.cine.has_known_times:
             raise NotMeasurable("the frame times are not known")
         reason = NotMeasurable("the masks show no beat")
@@ -209,7 +211,7 @@ def _checked_age(age: float | None) -> tuple[float | None, str]:
 def _checked_spacing(cine: Cine) -> tuple[tuple[float, float], str | None]:
     """Pixel size in mm, or square pixels and the reason why there are no millimetres."""
     if cine.spacing is None:
-        return (1.0, 1.0), f"no calibration ({cine.calibration})"
+        return (1.0, 1.0), f"no calibration: {cine.calibration.removeprefix('unknown: ')}"
     row, column = cine.spacing
     if not all(PLAUSIBLE_PIXEL[0] <= s <= PLAUSIBLE_PIXEL[1] for s in cine.spacing):
         # The ratio of the two may still be right, and it is all that ratios need.

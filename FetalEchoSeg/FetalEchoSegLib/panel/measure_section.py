@@ -13,6 +13,7 @@ from slicer.util import VTKObservationMixin
 
 from ..errors import FetalEchoError
 from ..nomograms import AGE_RANGE
+from ..prediction import view_notes
 from ..scene.measuring import measurementTask, showMeasurements
 from ..scene.plots import curvesChart, moveCursor
 from ..scene.result_nodes import resultNodes
@@ -45,6 +46,7 @@ class MeasureSection(Section, VTKObservationMixin):
         self._seconds = 0.0
         self._age = 0.0
         self._measured: tuple[int, ...] = ()
+        self._doubts: tuple[str, ...] = ()
         self._orphans: list[str] = []
 
     def setup(self) -> None:
@@ -145,7 +147,9 @@ class MeasureSection(Section, VTKObservationMixin):
             self._job = None
             self._seconds = time.monotonic() - began
             measures, frames = result
-            showMeasurements(masks, measures, frames, task.prediction.view, self.state.frame)
+            prediction = task.prediction
+            self._doubts = view_notes(prediction.view, prediction.view_source, prediction.view_probabilities)
+            showMeasurements(masks, measures, frames, prediction.view, self.state.frame)
             self._table.show(measures.rows)
             self._showCurves()
             self._showState()
@@ -272,12 +276,16 @@ class MeasureSection(Section, VTKObservationMixin):
             return _("The masks are measured when the running task is done.")
         if self._isDue and self._hasRows and self._seconds >= _QUICK_SECONDS:
             return _("Masks were edited since: measure again.")
+        if not self._hasRows:
+            return ""
         low, high = AGE_RANGE
-        if self._hasRows and self._age and not low <= self._age <= high:
-            return _("No z-scores: the references hold from {low:.0f} to {high:.0f} weeks.").format(low=low, high=high)
-        if self._hasRows and not self._age:
-            return _("No z-scores: enter the gestational age.")
-        return ""
+        lines = list(self._doubts)
+        if not self._age:
+            lines.append(_("No z-scores: enter the gestational age."))
+        elif not low <= self._age <= high:
+            text = _("No z-scores: the references hold from {low:.0f} to {high:.0f} weeks.")
+            lines.append(text.format(low=low, high=high))
+        return "\n".join(lines)
 
     # nodes that go
 
