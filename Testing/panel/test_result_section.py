@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import slicer
 from FetalEchoSegLib.anatomy import RESEARCH_ONLY, View
+from FetalEchoSegLib.panel import result_section
 from FetalEchoSegLib.panel.confidence_strip import StripFrame, columnEdges, columnMiddles, columns, rampColor
 
 from .host import driver
@@ -75,6 +76,24 @@ def test_a_result_made_in_the_console_is_shown_at_once(panel, result):
     assert "Four-chamber view" in panel.ui.modelOfResultLabel.text
     assert panel.ui.reviewLabel.text == "3 of 12 frames need a look."
     assert not panel.ui.masksRow.visible
+
+
+def test_a_new_result_is_read_once(panel, clip, monkeypatch):
+    logic, browser = clip
+    made = []
+
+    class Counted(result_section.FrameReview):
+        def __init__(self, *arguments):
+            made.append(arguments)
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(result_section, "FrameReview", Counted)
+    masks = logic.addPrediction(makeResult(logic.cine(browser), np.full(12, 0.97)), browser)
+    # As a run does when it is done.
+    logic.getParameterNode().masks = masks
+    panel.self().state.masksModified()
+    driver.process_events()
+    assert len(made) == 1
 
 
 def test_what_was_cancelled_is_said(panel, clip):

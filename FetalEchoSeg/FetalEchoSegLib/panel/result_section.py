@@ -72,6 +72,7 @@ class ResultSection(Section, VTKObservationMixin):
         ui.previousCheckButton.connect("clicked(bool)", self._onPreviousCheck)
         ui.nextCheckButton.connect("clicked(bool)", self._onNextCheck)
         ui.acceptButton.connect("clicked(bool)", self._onAccept)
+        ui.correctFrameButton.connect("clicked(bool)", self._onCorrect)
         self._shortcuts = Shortcuts(
             (
                 Shortcut("A", self._onPreviousFrame),
@@ -91,7 +92,7 @@ class ResultSection(Section, VTKObservationMixin):
             timer.timeout.connect(action)
 
         state.clipChanged.connect(self._onClipChanged)
-        state.masksChanged.connect(self._reload)
+        state.masksChanged.connect(self._onMasksChanged)
         state.masksEdited.connect(self._onMasksEdited)
         state.frameChanged.connect(self._showFrame)
         state.busyChanged.connect(self._showBusy)
@@ -160,6 +161,13 @@ class ResultSection(Section, VTKObservationMixin):
     def _onClipChanged(self) -> None:
         self._reload()
         self.update()
+
+    def _onMasksChanged(self) -> None:
+        """Others, or a model wrote into these; a run tells both of its new ones, which are read once."""
+        if self._review is not None and self.state.masks is self._masks:
+            self._refresh()
+        else:
+            self._reload()
 
     def _onBrowserModified(self, caller: Any = None, event: Any = None) -> None:
         """Another frame is shown, or masks were added to the clip or taken away."""
@@ -277,6 +285,7 @@ class ResultSection(Section, VTKObservationMixin):
     def _showReview(self) -> None:
         """The strip, the line and the buttons."""
         known = self._review
+        self.state.setReview(known)
         if known is None:
             self._strip.setFrames((), CONFIDENCE_FLOOR)
             self._showFrame()
@@ -328,6 +337,7 @@ class ResultSection(Section, VTKObservationMixin):
         others = known.review.next_after(frame) is not None if known is not None else False
         self.ui.nextCheckButton.setEnabled(others)
         self.ui.previousCheckButton.setEnabled(others)
+        self.ui.correctFrameButton.setEnabled(known is not None and bool(known.review.frames))
         self._showBusy()
 
     def _showBusy(self) -> None:
@@ -388,8 +398,12 @@ class ResultSection(Section, VTKObservationMixin):
     def _goTo(self, frame: int | None) -> None:
         if frame is not None:
             self.state.showFrame(frame)
+            self.state.frameToCheck.emit(frame)
         elif self._review is not None:
             self.panel.showStatus(_("No other frame needs a look."))
+
+    def _onCorrect(self, checked: bool = False) -> None:
+        self.state.correctionAsked.emit()
 
     def _onAccept(self, checked: bool = False) -> None:
         with self.panel.showingErrors(_("Accept frame")):

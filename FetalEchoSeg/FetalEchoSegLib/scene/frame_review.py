@@ -82,7 +82,10 @@ class FrameReview:
             self.confidence[index] = np.nan if values["confidence"] is None else values["confidence"]
         labels = labelsOfFrame(self.masks, index)
         self._imagePixels = labels.size
-        self.areas[index] = label_areas(labels)
+        if labels.any():
+            self.areas[index] = label_areas(labels)
+        else:  # most of a long clip whose run was cancelled, and quicker
+            self.areas[index] = labels.size, *(N_LABELS - 1) * [0]
         self.drawnBy[index] = drawnBy(self.masks, index, labels=labels)
         self._review = None
 
