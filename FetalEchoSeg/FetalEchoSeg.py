@@ -139,6 +139,7 @@ class FetalEchoSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from FetalEchoSegLib.panel.input_section import InputSection
         from FetalEchoSegLib.panel.measure_section import MeasureSection
         from FetalEchoSegLib.panel.model_section import ModelSection
+        from FetalEchoSegLib.panel.refine_section import RefineSection
         from FetalEchoSegLib.panel.report_section import ReportSection
         from FetalEchoSegLib.panel.result_section import ResultSection
         from FetalEchoSegLib.panel.run_section import RunSection
@@ -156,6 +157,7 @@ class FetalEchoSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             ViewSection,
             RunSection,
             ResultSection,
+            RefineSection,
             MeasureSection,
             ReportSection,
             DependenciesSection,
@@ -678,7 +680,8 @@ class FetalEchoSegLogic(ScriptedLoadableModuleLogic):
         (13, 14, 15)
         """
         propagation = self.preparePropagation(masks, fromFrame, structure, direction, limit, model, device)
-        return propagation.place(propagation.run(progress, cancelled), overwriteEdits=overwriteEdits)
+        carried = propagation.run(progress, cancelled)
+        return propagation.place(carried, mayReplace=propagation.frames if overwriteEdits else ())
 
     def preparePropagation(
         self,

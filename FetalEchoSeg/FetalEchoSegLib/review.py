@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .anatomy import N_LABELS, STRUCTURES, Structure
+from .anatomy import N_LABELS, RING_UNIONS, STRUCTURES, Structure
 
 CONFIDENCE_FLOOR = 0.92
 MOST_MARKED = 0.25
@@ -109,6 +109,19 @@ def frames_to_review(
         floor=floor,
         is_doubtful=2 * int(np.count_nonzero(low)) >= max(segmented, 1),
     )
+
+
+def doubtful_structure(review: Review, areas: np.ndarray, frame: int) -> Structure | None:
+    """The structure of a frame to look at first; None where nothing is drawn and nothing is missed.
+
+    areas  (T, 15), as for ``frames_to_review``
+    One that jumps; otherwise the largest, a chamber or vessel before the rings around them.
+    """
+    jumping = review.jumping(frame)
+    if jumping:
+        return jumping[0]
+    drawn = [structure for structure in STRUCTURES if areas[frame, structure]]
+    return max(drawn, key=lambda s: (s not in RING_UNIONS, areas[frame, s]), default=None)
 
 
 def label_areas(labels: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from ..dependencies import require_installed
 from ..errors import Cancelled, FetalEchoError
 from ..scene.rerun import predictionNotes
 from .device_setting import deviceSetting
+from .frame_list import listed
 from .promptable_chooser import PromptableChooser
 from .section import Section
 
@@ -181,7 +182,7 @@ class RunSection(Section):
         box.setWindowTitle(_("Keep your edits?"))
         box.setText(
             _("You drew or accepted {edited} of the {total} frames to segment in '{masks}': {list}.").format(
-                edited=len(run.atRisk), total=len(run.frames), masks=masks.GetName(), list=_listed(run.atRisk)
+                edited=len(run.atRisk), total=len(run.frames), masks=masks.GetName(), list=listed(run.atRisk)
             )
         )
         others = len(run.frames) - len(run.atRisk)
@@ -238,7 +239,7 @@ class RunSection(Section):
         lines = [text.format(n=count, view=prediction.view.short, model=prediction.bundle.name)]
         kept = sorted({*run.spared, *placement.kept})
         if kept:
-            lines.append(_("Kept as you drew or accepted them: {list}.").format(list=_listed(kept)))
+            lines.append(_("Kept as you drew or accepted them: {list}.").format(list=listed(kept)))
         if placement.reason:
             lines.append(
                 _("{reason} The result is a new segmentation, '{name}'.").format(
@@ -312,19 +313,3 @@ class RunSection(Section):
         lines += [note for note in predictionNotes(masks) if note not in lines]
         self.ui.notesLabel.setText("\n".join(lines))
         self.ui.notesLabel.setVisible(bool(lines))
-
-
-def _listed(frames: Any) -> str:
-    """Frame numbers as a user writes them, such as "2, 5 to 9, 12"; long lists are cut."""
-    runs: list[list[int]] = []
-    for frame in frames:
-        if runs and frame == runs[-1][1] + 1:
-            runs[-1][1] = frame
-        else:
-            runs.append([frame, frame])
-    texts = [
-        str(first) if first == last else _("{first} to {last}").format(first=first, last=last) for first, last in runs
-    ]
-    shown = texts[:8]
-    text = ", ".join(shown)
-    return text if len(shown) == len(texts) else _("{list} and more").format(list=text)

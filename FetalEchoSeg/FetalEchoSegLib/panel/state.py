@@ -28,6 +28,9 @@ class PanelState(VTKObservationMixin):
     busyChanged      a job began or ended
     progressChanged  the job has come further: (done, total, text, seconds left or None)
     modelsChanged    the models on this machine were listed again
+    reviewChanged    another ``review``, or what it says was read again
+    frameToCheck     the user went to a frame that needs a look: (frame)
+    correctionAsked  the user wants to correct the next frame that needs a look
 
     The masks are always ones of the clip: its first, if the parameter node names others or none, and None only if it
     has none. ``cine`` and ``prediction`` are kept until they change.
@@ -43,6 +46,10 @@ class PanelState(VTKObservationMixin):
         self.busyChanged = Signal()
         self.progressChanged = Signal()
         self.modelsChanged = Signal()
+        self.reviewChanged = Signal()
+        self.frameToCheck = Signal()
+        self.correctionAsked = Signal()
+        self.review: Any = None
         self.browser: Any = None
         self.masks: Any = None
         self.frame = 0
@@ -123,6 +130,11 @@ class PanelState(VTKObservationMixin):
             self._busy = busy
             self.busyChanged.emit()
 
+    def setReview(self, review: Any) -> None:
+        """Called by the section that reads the frames, which is one alone: a ``FrameReview`` of the masks, or None."""
+        self.review = review
+        self.reviewChanged.emit()
+
     # following the scene
 
     def setParameterNode(self, parameterNode: Any) -> None:
@@ -150,6 +162,7 @@ class PanelState(VTKObservationMixin):
         self._choiceTimer.stop()
         self.removeObservers()
         self.browser = self.masks = self._maskProxy = self._parameterNode = self._cine = self._prediction = None
+        self.review = None
 
     def _onParameters(self, caller: Any = None, event: Any = None) -> None:
         node = self._parameterNode

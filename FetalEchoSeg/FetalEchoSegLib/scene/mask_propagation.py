@@ -104,11 +104,13 @@ class MaskPropagation:
         """(H, W) bool: the structure's pixels on a frame once its mask is placed; a ring leaves out its content."""
         return _within(carried.mask, labelsOfFrame(self.masks, carried.frame), self.structure)
 
-    def place(self, carried: Carried, frames: Iterable[int] | None = None, overwriteEdits: bool = False) -> PlacedMasks:
+    def place(
+        self, carried: Carried, frames: Iterable[int] | None = None, mayReplace: Iterable[int] = ()
+    ) -> PlacedMasks:
         """Write carried masks into their frames, which are "clicks" from then on.
 
-        frames          which of the carried ones; None for all
-        overwriteEdits  also into frames that hold the user's work; otherwise those are kept
+        frames      which of the carried ones; None for all
+        mayReplace  frames that are written although they hold the user's work; the others that do are kept
         Other structures lose only the pixels on which the mask comes to lie, as in the Segment Editor. Raises
         InvalidRequest for other frames and when the masks were removed meanwhile; nothing is changed then.
         """
@@ -118,7 +120,7 @@ class MaskPropagation:
         wanted = sorted(reached if frames is None else set(frames))
         if stray := [frame for frame in wanted if frame not in reached]:
             raise InvalidRequest(f"The mask was not carried to frame {stray[0]}: choose among those it has reached.")
-        kept = [] if overwriteEdits else sorted(set(wanted) & set(protectedFrames(self.masks)))
+        kept = sorted(set(wanted) & set(protectedFrames(self.masks)).difference(mayReplace))
         written = [frame for frame in wanted if frame not in kept]
         before = [_FrameState.of(self.masks, frame) for frame in written]
         for frame in written:
