@@ -140,6 +140,29 @@ def test_only_chosen_frames_are_placed(logic, masks, model):
         propagation.place(carried, [3, 6])
 
 
+def test_frames_that_were_encoded_for_clicks_are_not_encoded_again(logic, masks, model):
+    from FetalEchoSegLib.promptable.loading import cached_promptable
+    from FetalEchoSegLib.promptable.refiner import Refiner
+    from FetalEchoSegLib.scene.click_target import sequencePixels
+
+    shared = cached_promptable(model)
+    refiner = Refiner(shared)
+    source = sequencePixels(logic.browserOf(masks).GetMasterSequenceNode())
+    for frame in range(4):
+        refiner.wait_for(source, frame).result(10)
+    before = len(shared.encoded)
+    propagation = logic.preparePropagation(masks, 1, "LV", model=model)
+    assert len(propagation.run(refiner=refiner).frames) == 4
+    assert len(shared.encoded) == before + 3  # 4, 5 and 6
+    assert len(propagation.run(refiner=refiner).frames) == 4
+    assert len(shared.encoded) == before + 3
+    other = Refiner(BrightModel())  # another model's embeddings mean nothing to this one
+    assert len(propagation.run(refiner=other).frames) == 4
+    assert len(other.cache) == 0
+    refiner.close()
+    other.close()
+
+
 def test_a_ring_is_carried_with_its_content_and_leaves_it_alone(logic, masks, model):
     labels = np.zeros((64, 80), np.uint8)
     labels[blob(1)] = HEART

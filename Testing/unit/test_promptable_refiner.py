@@ -17,6 +17,7 @@ from FetalEchoSegLib.promptable import model as model_module
 from FetalEchoSegLib.promptable.configuration import PromptableConfig
 from FetalEchoSegLib.promptable.embeddings import EmbeddingCache, FrameKey
 from FetalEchoSegLib.promptable.geometry import Geometry
+from FetalEchoSegLib.promptable.lean import LeanEncoder
 from FetalEchoSegLib.promptable.model import Embedding, PromptableModel
 from FetalEchoSegLib.promptable.parameters import parameter_shapes
 from FetalEchoSegLib.promptable.prompts import Box, Point, Prompts
@@ -373,3 +374,30 @@ def test_a_clip_can_be_stepped_while_it_is_encoded(opened, real_model):
     refiner.prepare(clip, 0)
     for frame in reversed(range(12)):
         assert np.array_equal(refiner.answer(clip, frame, prompts).answer.logits, idle[frame])
+
+
+def test_threads_that_share_a_model_encode_one_after_the_other(monkeypatch):
+    """The encoder reads each layer when it first runs, and is not made for two at that moment."""
+    config = PromptableConfig(**SMALL)
+    model = PromptableModel(config, seeded_state(parameter_shapes(config)))
+    encode, inside, most = LeanEncoder.__call__, [], []
+
+    def counted(self, image):
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.02)
+        try:
+            return encode(self, image)
+        finally:
+            inside.pop()
+
+    monkeypatch.setattr(LeanEncoder, "__call__", counted)
+    frame, found = seeded_frame(40, 50), []
+    threads = [threading.Thread(target=lambda: found.append(model.embed(frame))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert max(most) == 1
+    assert len(found) == 4
+    assert all(torch.equal(embedding.features, found[0].features) for embedding in found)

@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from FetalEchoSegLib.anatomy import Structure
-from FetalEchoSegLib.review import CONFIDENCE_FLOOR, JUMP_FACTOR, frames_to_review, label_areas
+from FetalEchoSegLib.review import (
+    CONFIDENCE_FLOOR,
+    JUMP_FACTOR,
+    doubtful_structure,
+    frames_to_review,
+    label_areas,
+)
 
 PIXELS = 512 * 512
 LV, RV = int(Structure.LEFT_VENTRICLE), int(Structure.RIGHT_VENTRICLE)
@@ -149,3 +155,17 @@ def test_areas_are_counted_by_label():
 def test_arrays_of_other_lengths_are_refused():
     with pytest.raises(ValueError, match="do not belong to 40 frames"):
         frames_to_review(sure(39), beating(), np.ones(40, dtype=bool), PIXELS)
+
+
+def test_the_doubtful_structure_is_the_one_that_jumps_else_the_largest_chamber():
+    lv, rv, thorax = Structure.LEFT_VENTRICLE, Structure.RIGHT_VENTRICLE, Structure.THORAX
+    areas = np.zeros((7, 15), dtype=np.int64)
+    areas[:, lv], areas[:, rv], areas[:, thorax] = 900, 1000, 9000
+    areas[3, lv] = 300
+    found = frames_to_review(np.full(7, 0.97), areas, np.ones(7, bool), 100_000)
+    assert doubtful_structure(found, areas, 3) is lv
+    assert doubtful_structure(found, areas, 1) is rv
+    areas[1, [lv, rv]] = 0
+    assert doubtful_structure(found, areas, 1) is thorax
+    areas[1] = 0
+    assert doubtful_structure(found, areas, 1) is None

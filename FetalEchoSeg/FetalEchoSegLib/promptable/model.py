@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from ..networks.stopping import Stoppable
+from ..segmentation import held
 from .configuration import PromptableConfig
 from .frames import as_frame
 from .geometry import Geometry, Sampling
@@ -80,7 +81,7 @@ class PromptableModel:
     device    "cpu", "cuda", "cuda:1" or "mps" to begin with
 
     When the device runs out of memory the model moves to the CPU, says so in ``notes`` and goes on.
-    Two threads may use it at once, one encoding and one answering.
+    Any number of threads may use it at once; they encode one after the other.
 
     >>> from FetalEchoSegLib.promptable.bundle import find_promptable
     >>> model = find_promptable("demo-clicks").build()  # doctest: +SKIP
@@ -100,6 +101,8 @@ class PromptableModel:
         self.sampling: Sampling = sampling
         self.notes: tuple[str, ...] = ()
         self._moving = threading.Lock()
+        # The encoder reads its layers when they first run, which two at once must not do.
+        self._encoding = threading.Lock()
         self._state = state
         # Replaced as a whole, so that a click and an encoding in two threads never see halves of two.
         self._parts = _Parts(config, state, device, precision)
@@ -122,7 +125,7 @@ class PromptableModel:
         frame = as_frame(frame)
         geometry = Geometry.of(frame, self.config, self.sampling)
         image = torch.from_numpy(geometry.network_image(frame))[None]
-        with Stoppable(cancelled) if cancelled else nullcontext():
+        with held(self._encoding, cancelled), Stoppable(cancelled) if cancelled else nullcontext():
             return Embedding(self._or_on_cpu(lambda parts: parts.encoder(image)), geometry)
 
     def answer(self, embedding: Embedding, prompts: Sequence[Prompts], multimask: bool = True) -> list[Answer]:

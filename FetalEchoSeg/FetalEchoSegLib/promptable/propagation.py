@@ -14,6 +14,7 @@ from .prompts import Box, Prompts
 
 Direction = Literal[1, -1]
 BOX_MARGIN = 0.1  # of the box's sides: a wall moves by less between two frames
+MINIMUM_AGREEMENT = 0.7
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +52,7 @@ def carry(
     mask: np.ndarray,
     direction: Direction,
     limit: int | None,
-    minimum_agreement: float,
+    minimum_agreement: float = MINIMUM_AGREEMENT,
     progress: Callable[[int, int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Carried:
@@ -81,6 +82,8 @@ def carry(
             )
         memory = geometry.mask_prompt(mask)
         for frame in to_come:
+            if cancelled is not None and cancelled():
+                raise Cancelled("Cancelled.")
             there = embedding_of(frame)
             answer = model.answer(there, [Prompts(box=Box.around(mask, BOX_MARGIN), mask=memory)])[0]
             carried = answer.mask

@@ -23,7 +23,7 @@ from ..errors import Cancelled, InvalidRequest
 from .embeddings import EmbeddingCache, EmbeddingWorker, FrameKey
 from .model import Answer, Embedding, PromptableModel
 from .prompts import Prompts
-from .propagation import Carried, Direction, carry
+from .propagation import MINIMUM_AGREEMENT, Carried, Direction, carry
 
 Progress = Callable[[int, int], None]
 IsCancelled = Callable[[], bool]
@@ -154,7 +154,7 @@ class Refiner:
         mask: np.ndarray,
         direction: Direction = 1,
         limit: int | None = None,
-        minimum_agreement: float = 0.7,
+        minimum_agreement: float = MINIMUM_AGREEMENT,
         progress: Progress | None = None,
         cancelled: IsCancelled | None = None,
     ) -> Carried:

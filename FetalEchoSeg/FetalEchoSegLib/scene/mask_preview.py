@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import slicer
 import vtk
-from vtk.util.numpy_support import numpy_to_vtk
 
 from .cine_nodes import cineSequence
+from .segment_pixels import croppedLayer
 from .segmentation_nodes import CINE_REFERENCE
 
 _SEGMENT = "preview"
@@ -42,7 +42,7 @@ class MaskPreview:
         segment = slicer.vtkSegment()
         segment.SetName(_SEGMENT)
         segment.SetColor(*_WHITE)
-        segment.AddRepresentation(representation, _labelmap(mask, matrix))
+        segment.AddRepresentation(representation, croppedLayer(mask.astype(np.uint8), matrix))
         segmentation = self._node.GetSegmentation()
         segmentation.SetSourceRepresentationName(representation)
         segmentation.RemoveAllSegments()
@@ -73,14 +73,3 @@ def _addNode() -> Any:
     display.SetOpacity2DOutline(1.0)
     display.SetSliceIntersectionThickness(_LINE_WIDTH)
     return node
-
-
-def _labelmap(mask: np.ndarray, matrix: vtk.vtkMatrix4x4) -> Any:
-    rows, columns = mask.shape
-    image = slicer.vtkOrientedImageData()
-    image.SetImageToWorldMatrix(matrix)
-    image.SetExtent(0, columns - 1, 0, rows - 1, 0, 0)
-    scalars = numpy_to_vtk(np.ascontiguousarray(mask, dtype=np.uint8).ravel(), deep=True)
-    scalars.SetName("ImageScalars")
-    image.GetPointData().SetScalars(scalars)
-    return image

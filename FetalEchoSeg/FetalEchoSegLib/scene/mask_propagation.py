@@ -11,6 +11,7 @@ import vtk
 
 from ..anatomy import RING_UNIONS, STRUCTURES, Structure
 from ..errors import InvalidRequest
+from .click_target import sequencePixels
 from .review import protectedFrames
 from .segmentation_nodes import (
     BY_CLICKS,
@@ -24,10 +25,11 @@ from .segmentation_nodes import (
     setFrameAttributes,
     setFrameLabels,
 )
-from .snapshot import cineSnapshot
 
 if TYPE_CHECKING:
+    from ..promptable.model import Embedding
     from ..promptable.propagation import Carried, CarriedFrame
+    from ..promptable.refiner import Refiner
     from ..segmentation import IsCancelled, Progress
 
 
@@ -70,35 +72,51 @@ class MaskPropagation:
         clip = self.masks.GetNodeReference(CINE_REFERENCE)
         if clip is None:
             raise InvalidRequest(f"The clip of '{self.masks.GetName()}' is not in the scene: load it first.")
-        self._cine = cineSnapshot(clip)
+        self._source = sequencePixels(clip)
         self._direction = direction
         self._modelOptions = (model, device, precision)
 
-    def run(self, progress: Progress | None = None, cancelled: IsCancelled | None = None) -> Carried:
+    def run(
+        self,
+        progress: Progress | None = None,
+        cancelled: IsCancelled | None = None,
+        refiner: Refiner | None = None,
+    ) -> Carried:
         """Load the model unless it is loaded, and carry the mask as far as the frames agree; from any thread.
 
         progress  called with (frames done, frames in all), first as (0, frames in all) when the model is loaded
+        refiner   whose embeddings are used and added to, if it has the same model: frames around a click are encoded
         Once ``cancelled()`` says yes the frames that were reached are returned.
         Raises UnusableBundle, MissingDependency, InvalidRequest, and Cancelled while another thread loads the model.
         """
+        from ..promptable.embeddings import EmbeddingCache, FrameKey
         from ..promptable.loading import cached_promptable
-        from ..promptable.refiner import CineFrames, Refiner
+        from ..promptable.propagation import carry
 
-        refiner = Refiner(cached_promptable(*self._modelOptions, cancelled), ahead=0)
+        model = cached_promptable(*self._modelOptions, cancelled)
+        cache = refiner.cache if refiner is not None and refiner.model is model else EmbeddingCache()
         if progress is not None:
             progress(0, len(self.frames))
-        try:
-            return refiner.propagate(
-                CineFrames(self._cine, "clip"),
-                self.fromFrame,
-                self._mask,
-                1 if self._direction > 0 else -1,
-                len(self.frames),
-                progress=progress,
-                cancelled=cancelled,
-            )
-        finally:
-            refiner.close()
+
+        def embedding(frame: int) -> Embedding:
+            key = FrameKey(self._source.volume, self._source.modified, frame)
+            found = cache.get(key)
+            if found is None:
+                found = model.embed(self._source.frame(frame), cancelled)
+                cache.put(key, found)
+            return found
+
+        return carry(
+            model,
+            embedding,
+            len(self._source),
+            self.fromFrame,
+            self._mask,
+            1 if self._direction > 0 else -1,
+            len(self.frames),
+            progress=progress,
+            cancelled=cancelled,
+        )
 
     def drawn(self, carried: CarriedFrame) -> np.ndarray:
         """(H, W) bool: the structure's pixels on a frame once its mask is placed; a ring leaves out its content."""

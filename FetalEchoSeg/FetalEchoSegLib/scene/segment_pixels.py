@@ -41,21 +41,7 @@ def writeSegments(segmentation: Any, labels: np.ndarray, matrix: vtk.vtkMatrix4x
     matrix  image to world
     Segments that the user deleted are there again; one that the user added for a structure gives way to ours.
     """
-    layer = slicer.vtkOrientedImageData()
-    layer.SetImageToWorldMatrix(matrix)
-    rows = np.flatnonzero(labels.any(axis=1))
-    columns = np.flatnonzero(labels.any(axis=0))
-    if len(rows):
-        top, bottom, left, right = int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1])
-        layer.SetExtent(left, right, top, bottom, 0, 0)
-        cropped = labels[top : bottom + 1, left : right + 1]
-        scalars = numpy_to_vtk(np.ascontiguousarray(cropped).ravel(), deep=True)
-    else:
-        layer.SetExtent(0, -1, 0, -1, 0, -1)
-        scalars = vtk.vtkUnsignedCharArray()
-    scalars.SetName("ImageScalars")
-    layer.GetPointData().SetScalars(scalars)
-
+    layer = croppedLayer(labels, matrix)
     representation = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
     segmentation.SetSourceRepresentationName(representation)
     own = {info.segment_id for info in STRUCTURES.values()}
@@ -71,6 +57,28 @@ def writeSegments(segmentation: Any, labels: np.ndarray, matrix: vtk.vtkMatrix4x
         segment.RemoveAllRepresentations()
         segment.SetLabelValue(int(structure))
         segment.AddRepresentation(representation, layer)
+
+
+def croppedLayer(labels: np.ndarray, matrix: vtk.vtkMatrix4x4) -> Any:
+    """Labelmap image with a copy of (H, W) uint8 ``labels``, cropped to what is not 0.
+
+    matrix  image to world
+    """
+    layer = slicer.vtkOrientedImageData()
+    layer.SetImageToWorldMatrix(matrix)
+    rows = np.flatnonzero(labels.any(axis=1))
+    columns = np.flatnonzero(labels.any(axis=0))
+    if len(rows):
+        top, bottom, left, right = int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1])
+        layer.SetExtent(left, right, top, bottom, 0, 0)
+        cropped = labels[top : bottom + 1, left : right + 1]
+        scalars = numpy_to_vtk(np.ascontiguousarray(cropped).ravel(), deep=True)
+    else:
+        layer.SetExtent(0, -1, 0, -1, 0, -1)
+        scalars = vtk.vtkUnsignedCharArray()
+    scalars.SetName("ImageScalars")
+    layer.GetPointData().SetScalars(scalars)
+    return layer
 
 
 def readLabels(segmentation: Any, geometry: tuple[vtk.vtkMatrix4x4, int, int], labels: np.ndarray) -> None:
