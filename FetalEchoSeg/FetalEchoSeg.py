@@ -41,23 +41,11 @@ class FetalEchoSeg(ScriptedLoadableModule):
         slicer.app.connect("startupCompleted()", self.onStartupCompleted)
 
     def onStartupCompleted(self) -> None:
-        """Offer what other modules show: the structures as terminology, synthetic clips, an effect for editors."""
+        """Offer what other modules show: the structures as terminology, and synthetic clips as sample data."""
         from FetalEchoSegLib.scene.sample_data import registerSampleData
 
         loadFetalEchoTerminology()
         registerSampleData(Path(__file__).resolve().parent / "Resources" / "Icons")
-        registerClickEffect()
-
-
-def registerClickEffect() -> None:
-    """Offer the effect SAM-Med2D in all segment editors."""
-    from FetalEchoSegLib.scene.headless import isHeadless
-
-    if isHeadless():  # where there are no editors
-        return
-    from SegmentEditorSAMMed2DLib.SegmentEditorEffect import registerEffect
-
-    registerEffect()
 
 
 def loadFetalEchoTerminology() -> None:

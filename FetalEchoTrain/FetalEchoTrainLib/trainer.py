@@ -46,13 +46,10 @@ def _begin(
 ) -> RunContext:
     """Check the data and write down what the run is."""
     from .dataset_check import check_data
-    from .run_context import Pace, RunContext
-
-    pace = Pace()
+    from .run_context import RunContext
 
     def report(done: int, total: int) -> None:
-        if pace.due(done == total):
-            events.progress("data", 0, 1, done, total)
+        events.progress("data", 0, 1, done, total)
 
     with processes.first_alone():
         checked = check_data(config, report, lambda: stop.requested)

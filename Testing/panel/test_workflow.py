@@ -53,10 +53,10 @@ def test_whole_way(view, tmp_path, monkeypatch):
         patch.setattr(SegmentationRun, "_input", slowly)
         driver.click(panel.ui.applyButton)
         assert panel.ui.applyButton.text == "Cancel"
+        began = time.monotonic()
         driver.click(panel.ui.applyButton)
-        driver.wait_until(lambda: idle(panel), 30)  # a second, on a machine that does nothing else
-        stopped = state.masks is None or not state.prediction().done.all()
-        assert stopped, "the run was done before it was cancelled"
+        driver.wait_until(lambda: idle(panel), 5)
+        assert time.monotonic() - began < 3  # a second, on a machine that does nothing else
 
     # run
     driver.click(panel.ui.applyButton)
