@@ -48,7 +48,7 @@ def shapes(count, seed=0):
 
 
 SCHEDULE = recipe.ClickSchedule(
-    epochs=6, batch_size=4, structures=2, clicks=1, learning_rate=2e-3, ema_decay=0.9, augmentation=0.3
+    stages=(recipe.Stage(SIDE, 6, 2e-3, 0.3),), batch_size=4, structures=2, clicks=1, ema_decay=0.9
 )
 
 
@@ -75,7 +75,7 @@ def test_training_teaches_to_answer_clicks(trained):
 
 
 def test_an_interrupted_training_goes_on_exactly(tmp_path, monkeypatch):
-    schedule = replace(SCHEDULE, epochs=2, batch_size=4)
+    schedule = replace(SCHEDULE, stages=(recipe.Stage(SIDE // 2, 2, 2e-3, 0.3), recipe.Stage(SIDE, 1, 1e-3)))
     whole = recipe.train_clicks(shapes(8), schedule, tmp_path / "whole", config=CONFIG)
     keep = recipe._keep
 
@@ -84,8 +84,9 @@ def test_an_interrupted_training_goes_on_exactly(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(recipe, "_keep", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        recipe.train_clicks(shapes(8), schedule, tmp_path / "parts", config=CONFIG)
+    for _ in range(2):  # within a stage and between two
+        with pytest.raises(KeyboardInterrupt):
+            recipe.train_clicks(shapes(8), schedule, tmp_path / "parts", config=CONFIG)
     monkeypatch.setattr(recipe, "_keep", keep)
     resumed = recipe.train_clicks(shapes(8), schedule, tmp_path / "parts", config=CONFIG)
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
@@ -133,6 +134,13 @@ def test_training_clicks_lie_in_what_is_wrong():
             assert bool(label) == bool(truth[k, y, x])
     points, labels = recipe._error_click(truth, truth)
     assert labels.all()
+
+
+def test_clicks_drawn_on_a_smaller_mask_lie_in_the_middle_of_its_pixel():
+    truth = torch.zeros(1, 16, 16, dtype=torch.bool)
+    truth[0, 5, 9] = True
+    points, _ = recipe._error_click(truth, torch.zeros_like(truth), cell=2)
+    assert points.tolist() == [[[18.5, 10.5]]]
 
 
 def test_spoilt_masks_and_their_boxes_stay_near_the_truth():
