@@ -307,3 +307,15 @@ def test_a_condition_that_nobody_has_or_everybody_has_does_not_break_the_draws()
     rows = balanced_rows(conditions, views, 50, seed=0, epoch=0)
     assert set(rows.tolist()) == set(range(6))
     assert sorted(plain_rows(6, 0, 0).tolist()) == list(range(6))
+
+
+def test_one_view_only_and_no_unlabelled_frames_load_all_the_same(tmp_path):
+    made = SmallDataset(tmp_path)
+    for part in (TRAIN_LABELED, VALID):
+        for _ in range(6):
+            made.add(part, View.RVOT)
+    found = batches(made.write_lists())
+    assert len(found) == 2
+    for batch in found:
+        assert batch.unlabelled is None
+        assert batch.labelled.views.tolist() == [int(View.RVOT)] * 4
