@@ -114,7 +114,7 @@ class BarChart(qt.QWidget):
 
     def _paint(self, painter: object) -> None:
         width, height, bold, isStacked = self.width, self._lineHeight(), self._bold(), self.isStacked
-        metrics = qt.QFontMetrics(bold)
+        metrics, plain = qt.QFontMetrics(bold), qt.QFontMetrics(self.font)
         labelWidth = width if isStacked else self._labelWidth()
         textWidth = self._textWidth()
         left = 0 if isStacked else labelWidth + _GAP
@@ -123,7 +123,7 @@ class BarChart(qt.QWidget):
             top = row * height * (2 if isStacked else 1)
             painter.setFont(bold if bar.marked else self.font)
             painter.setPen(qt.QPen(self._ink(1.0)))
-            label = metrics.elidedText(bar.label, qt.Qt.ElideRight, labelWidth)
+            label = (metrics if bar.marked else plain).elidedText(bar.label, qt.Qt.ElideRight, labelWidth)
             painter.drawText(qt.QRect(0, top, labelWidth, height), int(qt.Qt.AlignLeft | qt.Qt.AlignVCenter), label)
             if isStacked:
                 top += height

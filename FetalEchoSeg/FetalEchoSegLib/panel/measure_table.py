@@ -14,8 +14,8 @@ from ..nomograms import REFERENCES
 from .signals import Signal
 
 _COLUMNS = 4
-# Pixels: beside the text of a cell; below which a name, then a value, is broken over more lines.
-_PADDING, _NARROW_NAME, _NARROW_VALUE = 10, 120, 60
+# Pixels: beside the text of a cell; what names are given before ranges, then values, are broken over more lines.
+_PADDING, _NARROW_NAME, _NARROW_RANGE, _NARROW_VALUE = 10, 112, 80, 60
 _HIGHEST = 340  # pixels; longer tables scroll
 # Vermilion, which people with red-green blindness tell from grey too; the words beside it say the same.
 _OUTSIDE_ON_LIGHT, _OUTSIDE_ON_DARK = (178, 70, 0), (255, 164, 84)
@@ -32,14 +32,14 @@ class MeasureTable:
         self._widget = widget
         self._details = details
         self._rows: tuple[Measurement, ...] = ()
-        self._valueWidth = 0
+        self._widths = (0, 0)
         widget.setColumnCount(_COLUMNS)
         header = widget.horizontalHeader()
         header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
         # A reason spans the value's column and those after it, and would make a column that fits its texts too wide.
-        header.setSectionResizeMode(1, qt.QHeaderView.Interactive)
-        for column in range(2, _COLUMNS):
-            header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
+        for column in (1, 2):
+            header.setSectionResizeMode(column, qt.QHeaderView.Interactive)
+        header.setSectionResizeMode(3, qt.QHeaderView.ResizeToContents)
         widget.verticalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         widget.setHorizontalHeaderLabels([_("Measure"), _("Value"), _("Normal"), _("z")])
         widget.connect("cellClicked(int,int)", self._onCell)
@@ -60,23 +60,30 @@ class MeasureTable:
         self._widget.setRowCount(len(rows))
         for number, row in enumerate(rows):
             self._fill(number, row)
-        metrics = qt.QFontMetrics(self._widget.font)
-        values = [_valueText(row) for row in rows if row.value is not None] + [_("Value")]
-        self._valueWidth = max(metrics.boundingRect(text).width() for text in values) + _PADDING
+        measured = [row for row in rows if row.value is not None]
+        self._widths = (
+            self._widthOf([_valueText(row) for row in measured] + [_("Value")]),
+            self._widthOf([line for row in measured for line in _rangeText(row).splitlines()] + [_("Normal")]),
+        )
         self._rows = tuple(rows)
         self._fit()
         self._showDetails()
 
     def _fit(self) -> None:
         """Share the width between names and values, and the height among rows."""
-        widget = self._widget
-        room = widget.viewport().width - sum(widget.columnWidth(column) for column in range(2, _COLUMNS))
-        width = min(self._valueWidth, max(room - _NARROW_NAME, _NARROW_VALUE))
-        if width != widget.columnWidth(1):
-            widget.setColumnWidth(1, width)
+        widget, (value, normal) = self._widget, self._widths
+        missing = value + normal + widget.columnWidth(3) + _NARROW_NAME - widget.viewport().width
+        narrowed = _narrowed(normal, missing, _NARROW_RANGE)
+        for column, width in ((1, _narrowed(value, missing - normal + narrowed, _NARROW_VALUE)), (2, narrowed)):
+            if width != widget.columnWidth(column):
+                widget.setColumnWidth(column, width)
         widget.resizeRowsToContents()
         height = widget.horizontalHeader().height + widget.verticalHeader().length() + 4
         widget.setFixedHeight(min(height, _HIGHEST))
+
+    def _widthOf(self, texts: Sequence[str]) -> int:
+        metrics = qt.QFontMetrics(self._widget.font)
+        return max(metrics.boundingRect(text).width() for text in texts) + _PADDING
 
     def _fill(self, number: int, row: Measurement) -> None:
         palette = self._widget.palette
@@ -84,11 +91,7 @@ class MeasureTable:
             texts = [row.title, _("not measurable: {reason}").format(reason=row.reason)]
             self._widget.setSpan(number, 1, 1, _COLUMNS - 1)
         else:
-            words = {"above": _("▲ above"), "below": _("▼ below")}
-            # References differ by up to a quarter: a z-score is never shown without its own.
-            source = row.reference if row.z_score is not None and row.reference in REFERENCES else ""
-            normal = "\n".join(text for text in (row.range_text, words.get(row.side, ""), source) if text)
-            texts = [row.title, _valueText(row), normal, row.z_text]
+            texts = [row.title, _valueText(row), _rangeText(row), row.z_text]
         for column, text in enumerate(texts):
             item = qt.QTableWidgetItem(text)
             item.setToolTip(_tip(row))
@@ -122,6 +125,18 @@ class MeasureTable:
 def _valueText(row: Measurement) -> str:
     # An estimate must be seen for one, not only on hovering over it.
     return f"≈ {row.text}" if SPINE_NOT_MARKED in row.flags else row.text
+
+
+def _rangeText(row: Measurement) -> str:
+    words = {"above": _("▲ above"), "below": _("▼ below")}
+    # References differ by up to a quarter: a z-score is never shown without its own.
+    source = row.reference if row.z_score is not None and row.reference in REFERENCES else ""
+    return "\n".join(text for text in (row.range_text, words.get(row.side, ""), source) if text)
+
+
+def _narrowed(width: int, missing: int, least: int) -> int:
+    """``width`` less what is missing elsewhere, but not below ``least`` for that."""
+    return max(width - max(missing, 0), min(width, least))
 
 
 def _facts(row: Measurement) -> list[str]:
