@@ -15,7 +15,7 @@ EXTRAS ?= scene,video,codecs,refine,train,dev
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-without-torch bench lint format setup demo-model clean
+.PHONY: demo test test-without-torch bench lint format setup demo-model demo-clicks clean
 
 setup: $(READY)
 
@@ -48,6 +48,10 @@ bench: $(READY)
 # Trains the bundle in Resources/Models again, from the phantom, in about 75 minutes on one core.
 demo-model: $(READY)
 	$(BIN)/python -m FetalEchoTrainLib.demo_model --out Resources/Models/demo-tiny --work build/demo-model
+
+# Trains Resources/Models/demo-clicks again, which answers clicks, from the same phantom, in about an hour on one core.
+demo-clicks: $(READY)
+	$(BIN)/python -m FetalEchoTrainLib.demo_promptable --out Resources/Models/demo-clicks --work build/demo-model
 
 # The part of the core that needs no torch, for interpreters without a torch build (PYTHON=python3.12).
 test-without-torch:

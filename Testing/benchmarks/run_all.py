@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SUITES = ("metrics", "phantom", "network", "promptable", "segmenter", "review", "scene", "measurements", "panel")
+SUITES = ("metrics", "phantom", "network", "promptable", "clicks", "segmenter", "review", "scene", "measurements", "panel")
 
 
 def machine() -> str:
