@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from training_data import small_dataset
+from FetalEchoSegLib.anatomy import View
+from training_data import SmallDataset, small_dataset
+
+TEST = "test_same.json"
 
 
 def small_config(folder: Path, data: Path, **changes):
@@ -14,7 +17,7 @@ def small_config(folder: Path, data: Path, **changes):
 
     table = {
         "name": "small",
-        "data": {"folder": str(data), "tests": {"validation": "valid.json"}},
+        "data": {"folder": str(data), "tests": {"test": TEST}},
         "network": {"size": "tiny", "image_size": 64, "decoder_features": 4},
         "ema": {
             "epochs": 2, "steps_per_epoch": 4, "labelled_batch": 4, "unlabelled_batch": 4, "learning_rate": 0.01,
@@ -34,8 +37,12 @@ def small_config(folder: Path, data: Path, **changes):
 
 
 def data_folder(folder: Path, **counts) -> Path:
-    """Sixteen labelled frames of four patients, eight unlabelled ones, eight to validate and calibrate on."""
-    return small_dataset(folder, **counts)
+    """Sixteen labelled frames of four patients, eight unlabelled, eight to validate and calibrate, four to test."""
+    small_dataset(folder, **counts)
+    tests = SmallDataset(folder, number=1000)
+    for view in View:
+        tests.add(TEST, view, group="test patient")
+    return tests.write_lists()
 
 
 def carry_out(config, folder: Path, resume: bool = False):

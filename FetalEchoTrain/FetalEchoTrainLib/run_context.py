@@ -40,7 +40,7 @@ class RunContext:
     data: TrainingData
     seconds: float = 0.0
     _began: float = field(default_factory=time.monotonic)
-    _spoke: float = 0.0
+    _pace: Pace = field(default_factory=lambda: Pace())
 
     @property
     def elapsed(self) -> float:
@@ -68,11 +68,8 @@ class RunContext:
         **more: float,
     ) -> None:
         """Report progress, unless that was done a moment ago."""
-        now = time.monotonic()
-        if step < steps and now - self._spoke < _SPEAK_EVERY:
-            return
-        self._spoke = now
-        self.events.progress(stage, epoch, epochs, step, steps, seconds_left, **more)
+        if self._pace.due(step == steps):
+            self.events.progress(stage, epoch, epochs, step, steps, seconds_left, **more)
 
     def stoppable(self, stage: str) -> Callable[[int, int], None]:
         """A callback for work in between that reports progress, and raises Cancelled when the run shall stop."""
@@ -84,3 +81,18 @@ class RunContext:
                 raise Cancelled("Stopped; go on by resuming.")
 
         return report
+
+
+class Pace:
+    """Keeps reports of progress from coming faster than anybody reads them."""
+
+    def __init__(self) -> None:
+        self._spoke = -_SPEAK_EVERY
+
+    def due(self, last: bool) -> bool:
+        """Whether it is time for another; always for the last one."""
+        now = time.monotonic()
+        if not last and now - self._spoke < _SPEAK_EVERY:
+            return False
+        self._spoke = now
+        return True

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from FetalEchoSegLib.errors import FetalEchoError, InvalidRequest
+from FetalEchoSegLib.errors import Cancelled, FetalEchoError, InvalidRequest
 from FetalEchoSegLib.output_files import reason
 
 from .configuration import TrainConfig
@@ -64,6 +64,9 @@ def carry_out(planned: PlannedRun, resume: bool, *streams: Stream) -> Path:
         events = Events(*streams, file)
         try:
             return train(planned.config, run, events, resume)
+        except Cancelled as stop:  # no failure: the run can go on
+            events.log(sentence(stop))
+            raise
         except (FetalEchoError, OSError, MemoryError) as error:
             events.error(sentence(error))
             raise

@@ -46,11 +46,16 @@ def _begin(
 ) -> RunContext:
     """Check the data and write down what the run is."""
     from .dataset_check import check_data
-    from .run_context import RunContext
+    from .run_context import Pace, RunContext
+
+    pace = Pace()
 
     def report(done: int, total: int) -> None:
-        events.progress("data", 0, 1, done, total)
+        if pace.due(done == total):
+            events.progress("data", 0, 1, done, total)
 
+    if processes.is_main:
+        run.clear_stop()  # an earlier request has been heard
     with processes.first_alone():
         checked = check_data(config, report, lambda: stop.requested)
     checked.require_usable()
