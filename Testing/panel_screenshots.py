@@ -40,10 +40,8 @@ def save(widget, name: str) -> None:
 
 def main() -> None:
     boot.start()
-    import SampleData
-
     panel = driver.open_module("FetalEchoSeg")
-    (browser,) = SampleData.SampleDataLogic().downloadSamples(CLIP)
+    (browser,) = driver.click_sample(CLIP)
     driver.choose(panel.ui.browserSelector, browser)
     driver.click(panel.ui.applyButton)
     driver.wait_until(lambda: panel.self().state.masks is not None, 300)

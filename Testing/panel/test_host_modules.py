@@ -178,11 +178,14 @@ def test_sample_data_are_registered_and_made_on_demand():
     import SampleData
 
     made = []
-    SampleData.SampleDataLogic.registerCustomSampleDataSource(
-        category="Tests", sampleName="Made", uris="", fileNames="", nodeNames="Made", customDownloader=made.append
-    )
+    register = SampleData.SampleDataLogic.registerCustomSampleDataSource
+    with pytest.raises(TypeError, match="not iterable"):  # Slicer goes through the lists, which are None
+        register(category="Tests", sampleName="Made", customDownloader=made.append)
+    register(category="Tests", sampleName="Made", uris=[], fileNames=[], nodeNames=[], customDownloader=made.append)
     (source,) = SampleData.SampleDataLogic.sampleDataSourcesByCategory("Tests")
-    SampleData.SampleDataLogic().downloadSamples("Made")
+    assert SampleData.SampleDataLogic().downloadSamples("Made") == []  # only the button asks a custom downloader
+    assert made == []
+    driver.click_sample("Made")
     del slicer.modules.sampleDataSources["Tests"]
     assert made == [source]
     assert SampleData.SampleDataLogic().sourceForSampleName("Made") is None

@@ -140,6 +140,6 @@ def test_samples_are_made_on_demand():
     for source in sources:
         picture = Image.open(source.thumbnailFileName)
         assert picture.size == (260, 280)
-    (browser,) = SampleData.SampleDataLogic().downloadSamples(sources[0].sampleName)
+    (browser,) = driver.click_sample(sources[0].sampleName)
     assert browser.GetNumberOfItems() == 60
     assert browser.GetMasterSequenceNode().GetAttribute("FetalEcho.Calibrated") == "yes"

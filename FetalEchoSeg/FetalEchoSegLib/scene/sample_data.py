@@ -28,6 +28,10 @@ def registerSampleData(iconFolder: Path) -> None:
         SampleData.SampleDataLogic.registerCustomSampleDataSource(
             category=CATEGORY,
             sampleName=name,
+            # Nothing to download. Slicer goes through these lists: without them it raises TypeError.
+            uris=[],
+            fileNames=[],
+            nodeNames=[],
             thumbnailFileName=str(iconFolder / picture),
             customDownloader=makeSample,
         )

@@ -447,6 +447,17 @@ def drop_files(widget: Any, paths: Iterable[Any]) -> bool:
     return drop.isAccepted()
 
 
+def click_sample(name: str) -> Any:
+    """Click a data set in the Sample Data module; what its custom downloader returns, which nothing else calls."""
+    import SampleData
+
+    source = SampleData.SampleDataLogic().sourceForSampleName(name)
+    assert source is not None, f"there is no sample data set '{name}'"
+    loaded = source.customDownloader(source)
+    process_events()
+    return loaded
+
+
 def script_dialog(answer: Any, about: str = "") -> None:
     """Say what the next modal dialog gives back: a value, or a function that gets the dialog and returns one.
 

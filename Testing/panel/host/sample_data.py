@@ -1,6 +1,6 @@
-"""Double of Slicer's module ``SampleData``: registration of data sets, and their loading by a custom downloader.
+"""Double of Slicer's module ``SampleData``: registration of data sets. Nothing is fetched.
 
-Slicer downloads ``uris``; here nothing is fetched, and a source without ``customDownloader`` can only be registered.
+A source's ``customDownloader`` is called by its button in the module, and by nothing else (``driver.click_sample``).
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ class SampleDataSource:
     ) -> None:
         self.sampleName = sampleName
         self.sampleDescription = sampleDescription or sampleName
+        if not isinstance(uris, str | list | tuple):  # as in Slicer, which goes through these lists
+            raise TypeError(f"sample data '{sampleName}': '{type(uris).__name__}' object is not iterable")
         self.uris, self.fileNames, self.nodeNames = (_list(value) for value in (uris, fileNames, nodeNames))
         self.checksums, self.loadFiles = _list(checksums), _list(loadFiles)
         self.loadFileTypes = _list(loadFileTypes if loadFileTypes is not None else loadFileType)
@@ -44,7 +46,7 @@ class SampleDataSource:
 
 
 def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 class SampleDataLogic:
@@ -94,9 +96,9 @@ class SampleDataLogic:
         return next((source for source in sources if source.sampleName == sampleName), None)
 
     def downloadFromSource(self, source: SampleDataSource) -> Any:
-        if source.customDownloader is None:
+        if source.uris:
             raise NotImplementedError(f"the host downloads nothing: sample data '{source.sampleName}'")
-        return source.customDownloader(source)
+        return []
 
     def downloadSamples(self, sampleName: str) -> Any:
         source = self.sourceForSampleName(sampleName)
