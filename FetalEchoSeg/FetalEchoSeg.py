@@ -41,11 +41,23 @@ class FetalEchoSeg(ScriptedLoadableModule):
         slicer.app.connect("startupCompleted()", self.onStartupCompleted)
 
     def onStartupCompleted(self) -> None:
-        """Offer what other modules show: the structures as terminology, and synthetic clips as sample data."""
+        """Offer what other modules show: the structures as terminology, synthetic clips, an effect for editors."""
         from FetalEchoSegLib.scene.sample_data import registerSampleData
 
         loadFetalEchoTerminology()
         registerSampleData(Path(__file__).resolve().parent / "Resources" / "Icons")
+        registerClickEffect()
+
+
+def registerClickEffect() -> None:
+    """Offer the effect SAM-Med2D in all segment editors; a Slicer without Qt has none."""
+    try:
+        import qt  # noqa: F401
+    except ImportError:
+        return
+    from SegmentEditorSAMMed2DLib.SegmentEditorEffect import registerEffect
+
+    registerEffect()
 
 
 def loadFetalEchoTerminology() -> None:

@@ -219,6 +219,17 @@ class ClickSession:
         point.require_inside(*target.plane.shape)
         self._change(editor, target, lambda prompts: prompts.with_point(point.points[0]))
 
+    def preview(self, target: ClickTarget, x: float, y: float, positive: bool = True) -> np.ndarray | None:
+        """(H, W) bool that a click there would draw; None where that takes more than the decoder, or nothing came."""
+        if self.refiner is None or self._waiting or not self.refiner.is_ready(target.source, target.frame):
+            return None
+        prompts = self.promptsOf(target).with_point(Point(x, y, positive))
+        own, content = segmentMask(target), contentMask(target)
+        if not (own.any() or prompts.box is not None or any(point.positive for point in prompts.points)):
+            return None
+        asked = self.refiner.starting_from(target.source, target.frame, own | content if own.any() else own, prompts)
+        return self.refiner.answer(target.source, target.frame, asked).answer.mask & ~content
+
     def setBox(self, editor: Editor, target: ClickTarget, box: Box) -> None:
         """A box around the structure; it replaces the one that was there, and is cut at the border of the image."""
         rows, columns = target.plane.shape

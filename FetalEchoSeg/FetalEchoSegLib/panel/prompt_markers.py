@@ -1,0 +1,147 @@
+"""Prompts drawn in a slice view: points as circles with a plus or minus, a box, and the outline of a preview."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import vtk
+from vtk.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray
+
+_GREEN, _RED, _AMBER, _WHITE = (0.25, 1.0, 0.35), (1.0, 0.3, 0.3), (1.0, 0.75, 0.1), (1.0, 1.0, 1.0)
+_RADIUS = 6.0  # of a point, in pixels of a screen of usual resolution, as all sizes here
+_HOVERED_RADIUS = 8.5
+_REACH = 10.0  # distance from its centre at which a point is hit
+_LINE, _RIM = 2.0, 4.5  # widths of the colored line and of the dark one under it, which shows on bright images
+_CIRCLE = np.stack([np.cos(np.linspace(0, 2 * np.pi, 25)), np.sin(np.linspace(0, 2 * np.pi, 25))], axis=1)
+_PLUS = (((-0.6, 0.0), (0.6, 0.0)), ((0.0, -0.6), (0.0, 0.6)))
+
+
+@dataclass(frozen=True)
+class Marker:
+    """A point in a view.
+
+    xy        place in pixels of the view, from its lower left corner
+    positive  or negative                 isWaiting  not answered yet
+    index     of the point among the prompts
+    """
+
+    xy: tuple[float, float]
+    positive: bool
+    isWaiting: bool
+    index: int
+
+
+class ViewMarkers:
+    """What is drawn in one slice view."""
+
+    def __init__(self, scriptedEffect: Any, viewWidget: Any) -> None:
+        self._effect, self._view = scriptedEffect, viewWidget
+        self._scale = max(1.0, scriptedEffect.renderWindow(viewWidget).GetDPI() / 96.0)
+        self._lines = {color: _Lines(color, _LINE * self._scale) for color in (_WHITE, _GREEN, _RED, _AMBER)}
+        self._rim = _Lines((0.0, 0.0, 0.0), _RIM * self._scale)
+        self._markers: tuple[Marker, ...] = ()
+        self._box: Sequence[tuple[float, float]] | None = None
+        for lines in (self._rim, *self._lines.values()):  # drawn in this order
+            scriptedEffect.addActor2D(viewWidget, lines.actor)
+
+    def remove(self) -> None:
+        """Take everything out of the view."""
+        for lines in (self._rim, *self._lines.values()):
+            self._effect.removeActor2D(self._view, lines.actor)
+
+    def hit(self, xy: tuple[float, float]) -> Marker | None:
+        """The point marker at a place of the view, the nearest one; None if there is none."""
+        distances = [(np.hypot(m.xy[0] - xy[0], m.xy[1] - xy[1]), m.index, m) for m in self._markers]
+        reached = [found for found in distances if found[0] <= _REACH * self._scale]
+        return min(reached)[2] if reached else None
+
+    def hitsBox(self, xy: tuple[float, float]) -> bool:
+        """Whether a place of the view is on the border of the box."""
+        if self._box is None:
+            return False
+        corners = np.array([*self._box, self._box[0]], dtype=float)
+        starts, along = corners[:-1], np.diff(corners, axis=0)
+        lengths = np.maximum((along**2).sum(1), 1e-9)
+        share = np.clip(((np.array(xy) - starts) * along).sum(1) / lengths, 0, 1)
+        nearest = starts + share[:, None] * along
+        return bool(np.hypot(*(nearest - xy).T).min() <= 0.6 * _REACH * self._scale)
+
+    def show(
+        self,
+        markers: Iterable[Marker] = (),
+        box: Sequence[tuple[float, float]] | None = None,
+        isBoxWaiting: bool = False,
+        hovered: int | None = None,
+        outline: np.ndarray | None = None,
+    ) -> None:
+        """Draw these and nothing else.
+
+        box      four corners in pixels of the view
+        hovered  index of the point under the mouse
+        outline  (N, 2, 2) lines of a preview, in pixels of the view
+        """
+        self._markers, self._box = tuple(markers), box
+        lines: dict[Any, list[np.ndarray]] = {color: [] for color in self._lines}
+        for marker in self._markers:
+            color = _AMBER if marker.isWaiting else _GREEN if marker.positive else _RED
+            radius = (_HOVERED_RADIUS if marker.index == hovered else _RADIUS) * self._scale
+            lines[color] += [np.array(marker.xy) + radius * line for line in _glyph(marker.positive)]
+        if box is not None:
+            lines[_AMBER if isBoxWaiting else _GREEN].append(np.array([*box, box[0]], dtype=float))
+        if outline is not None:
+            lines[_WHITE] += list(outline)
+        self._rim.draw([line for color in lines for line in lines[color]])
+        for color, drawn in lines.items():
+            self._lines[color].draw(drawn)
+        self._effect.scheduleRender(self._view)
+
+
+def maskOutline(mask: np.ndarray) -> np.ndarray:
+    """(N, 2, 2) lines (x, y) between the pixels of a (H, W) bool mask and the others, in pixels of the image."""
+    padded = np.pad(mask, 1)
+    rows, columns = np.nonzero(padded[:, 1:] != padded[:, :-1])
+    upright = np.stack([np.stack([columns, rows - 1], 1), np.stack([columns, rows], 1)], 1)
+    rows, columns = np.nonzero(padded[1:] != padded[:-1])
+    level = np.stack([np.stack([columns - 1, rows], 1), np.stack([columns, rows], 1)], 1)
+    return np.concatenate([upright, level]) - 0.5
+
+
+def _glyph(positive: bool) -> list[np.ndarray]:
+    return [_CIRCLE, *(np.array(line) for line in _PLUS[: 2 if positive else 1])]
+
+
+class _Lines:
+    """An actor of lines in one color."""
+
+    def __init__(self, color: tuple[float, float, float], width: float) -> None:
+        self._data = vtk.vtkPolyData()
+        mapper = vtk.vtkPolyDataMapper2D()
+        mapper.SetInputData(self._data)
+        self.actor = vtk.vtkActor2D()
+        self.actor.SetMapper(mapper)
+        self.actor.GetProperty().SetColor(*color)
+        self.actor.GetProperty().SetLineWidth(width)
+        self.actor.SetVisibility(False)
+
+    def draw(self, lines: list[np.ndarray]) -> None:
+        """Show these polylines, each (N, 2)."""
+        self.actor.SetVisibility(bool(lines))
+        if not lines:
+            return
+        points = np.concatenate(lines)
+        positions = vtk.vtkPoints()
+        places = np.column_stack([points, np.zeros(len(points))]).astype(np.float32)
+        positions.SetData(numpy_to_vtk(places, deep=True))
+        lengths = np.array([len(line) for line in lines])
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        cells = vtk.vtkCellArray()
+        cells.SetData(
+            numpy_to_vtkIdTypeArray(offsets.astype(np.int64), deep=True),
+            numpy_to_vtkIdTypeArray(np.arange(len(points), dtype=np.int64), deep=True),
+        )
+        self._data.SetPoints(positions)
+        self._data.SetLines(cells)
+        self._data.Modified()
