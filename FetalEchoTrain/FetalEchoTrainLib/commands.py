@@ -99,11 +99,13 @@ def _dry_run(runs: tuple[PlannedRun, ...]) -> int:
 
 def _carry_out_all(runs: tuple[PlannedRun, ...], resume: bool) -> int:
     """One run after another; one that fails is reported and the others go on. 1 if any failed."""
+    from FetalEchoSegLib.devices import keep_freed_memory
     from FetalEchoSegLib.errors import Cancelled, FetalEchoError
 
     from .console import Console
     from .runs import carry_out, sentence
 
+    keep_freed_memory()
     failed = 0
     for number, run in enumerate(runs, start=1):
         if len(runs) > 1:
