@@ -95,17 +95,20 @@ class EmaTraining:
         with self._loader:
             if self.number == 0:
                 self._save()
-            while self.at.epoch < self._config.ema.epochs:
+            while self.at.epoch < self._config.ema.epochs and not self._gives_up():
                 try:
                     self._run_epoch()
                 except NotFinite as problem:
                     self._roll_back(str(problem))
-                    continue
-                patience = self._config.ema.patience
-                if patience and self.at.waited >= patience:
-                    self._context.log(f"No better validation for {self.at.waited} epochs: stage 1 ends early.")
-                    break
         return self.at.best_number
+
+    def _gives_up(self) -> bool:
+        """Whether validation has not improved for as many epochs as the configuration allows."""
+        patience = self._config.ema.patience
+        over = bool(patience) and self.at.waited >= patience
+        if over:
+            self._context.log(f"No better validation for {self.at.waited} epochs: stage 1 ends early.")
+        return over
 
     # ------------------------------------------------------------------------------------------------ an epoch
 

@@ -245,6 +245,9 @@ def test_training_ends_when_the_validation_has_not_improved_for_long(folder, dat
     _, run, events = carry_out(config, folder / "patience")
     assert "stage 1 ends early" in logged(events)
     assert len(losses(run)) == 4
+    run.results_file.unlink()  # as if it had been killed soon after
+    carry_out(config, run.path, resume=True)
+    assert len(losses(run)) == 4
 
 
 def _scored(scores):
