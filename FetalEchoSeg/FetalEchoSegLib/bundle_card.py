@@ -174,16 +174,6 @@ def condition_entries(thresholds: list[ConditionThreshold]) -> list[ConditionEnt
 
 def read_card(folder: Path) -> Card:
     """The card in a bundle's folder; raises UnusableBundle in one sentence."""
-    try:
-        status = (folder / CARD_FILE).stat()
-    except OSError:
-        return _read_card(folder, ())  # says what is wrong
-    return _read_card(folder, (status.st_mtime_ns, status.st_size, status.st_ino))
-
-
-@lru_cache(maxsize=64)
-def _read_card(folder: Path, identity: tuple[int, ...]) -> Card:
-    """Read a card, once as long as its file has this ``identity``: YAML takes a twentieth of a second."""
     table = read_card_table(folder)
     if architecture_name(table) == PROMPTABLE:
         raise OtherKindOfModel(
@@ -193,12 +183,16 @@ def _read_card(folder: Path, identity: tuple[int, ...]) -> Card:
 
 
 def read_card_table(folder: Path) -> dict[str, Any]:
-    """The table in a bundle's card, of our format version and not checked further; raises UnusableBundle."""
+    """The table in a bundle's card, of our format version and not checked further; raises UnusableBundle.
+
+    Not to be changed: an unchanged file is read once, whatever kind of model is looked for.
+    """
     path = folder / CARD_FILE
     try:
-        if path.stat().st_size > _MAX_CARD_BYTES:
+        status = path.stat()
+        if status.st_size > _MAX_CARD_BYTES:
             raise UnusableBundle(f"{path} is too large for a model card: this is not a FetalEcho bundle.")
-        table = yaml.safe_load(path.read_text(encoding="utf-8"))
+        table = _read_yaml(path, (status.st_mtime_ns, status.st_size, status.st_ino))
     except FileNotFoundError:
         raise UnusableBundle(f"{folder} is not a model bundle: it has no {CARD_FILE}.") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
@@ -211,6 +205,12 @@ def read_card_table(folder: Path) -> dict[str, Any]:
         )
     assert isinstance(table, dict)  # it has a format version
     return table
+
+
+@lru_cache(maxsize=64)
+def _read_yaml(path: Path, identity: tuple[int, ...]) -> Any:
+    """What a file holds, read once as long as it has this ``identity``: YAML takes a twentieth of a second."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def architecture_name(table: Mapping[str, Any]) -> str:

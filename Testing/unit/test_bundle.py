@@ -143,6 +143,22 @@ def test_the_card_survives_with_thresholds_in_the_order_of_conditions(tmp_path, 
     assert identity.sha256 == hashlib.sha256(loaded.weights_path.read_bytes()).hexdigest()
 
 
+def test_an_unchanged_card_is_parsed_once_whatever_kind_of_model_is_looked_for(saved, monkeypatch):
+    from FetalEchoSegLib import bundle_card
+
+    parsed, parse = [], bundle_card.yaml.safe_load
+    monkeypatch.setattr(bundle_card.yaml, "safe_load", lambda text: parsed.append(text) or parse(text))
+    folder = saved.path
+    card = folder / "bundle.yaml"
+    card.write_text(card.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    assert bundle_card.read_card(folder) == bundle_card.read_card(folder)
+    assert bundle_card.architecture_name(bundle_card.read_card_table(folder)) == "echocare"
+    assert len(parsed) == 1
+    card.write_text(card.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    bundle_card.read_card(folder)
+    assert len(parsed) == 2
+
+
 def test_reading_a_card_does_not_import_torch(saved):
     code = (
         "import sys; from FetalEchoSegLib.bundle import find_bundle, list_bundles;"
