@@ -18,7 +18,10 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SUITES = ("metrics", "phantom", "network", "promptable", "clicks", "segmenter", "review", "scene", "measurements", "panel")
+SUITES = (
+    "metrics", "phantom", "network", "training", "promptable", "clicks",
+    "segmenter", "review", "scene", "measurements", "panel",
+)  # fmt: skip
 
 
 def machine() -> str:
