@@ -1,6 +1,7 @@
 """The README's pictures of the panel, made again in the test host: ``python Testing/panel_screenshots.py``.
 
 panel.jpg    the result of a synthetic clip, and its views
+refine.jpg   a left ventricle, clicked
 measure.jpg  the measures of the same clip
 """
 
@@ -11,6 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
+from FetalEchoSegLib.anatomy import Structure
 from panel.host import boot, driver
 from PIL import Image
 
@@ -27,7 +30,7 @@ def settle(panel) -> None:
 
 
 def show(panel, wanted: set[str]) -> None:
-    for name in ("input", "model", "view", "run", "result", "measure", "report"):
+    for name in ("input", "model", "view", "run", "result", "refine", "measure", "report"):
         getattr(panel.ui, f"{name}CollapsibleButton").setProperty("collapsed", name not in wanted)
     driver.process_events()
 
@@ -36,6 +39,23 @@ def save(widget, name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         picture = Image.open(driver.grab(widget, Path(folder) / "grab.png")).convert("RGB")
         picture.save(SCREENSHOTS / name, "JPEG", quality=87, optimize=True)
+
+
+def click(panel) -> None:
+    """Click twice into the left ventricle, and once outside of it."""
+    state, editor = panel.self().state, panel.ui.refineEditor
+    ventricle = panel.self().logic.labels(state.masks)[state.frame] == Structure.LEFT_VENTRICLE
+    rows, columns = np.nonzero(ventricle)
+    along = np.linalg.eigh(np.cov(columns, rows))[1][:, 1]
+    middle, length = np.array([columns.mean(), rows.mean()]), np.ptp(np.stack([columns, rows], 1) @ along)
+    driver.choose_effect(editor, "SAM-Med2D")
+    driver.select_segment(editor, Structure.LEFT_VENTRICLE.info.title)
+    driver.wait_until(lambda: driver.find(editor, "clickModelComboBox").enabled, 60)
+    for share, modifiers in ((0.0, ()), (0.3, ()), (0.75, ("ctrl",))):
+        before = driver.find(editor, "clickPromptsLabel").text
+        x, y = middle + share * length * along
+        driver.click_slice(driver.slice_view("Red"), ijk=(x, y, 0), modifiers=modifiers)
+        driver.wait_until(lambda b=before: driver.find(editor, "clickPromptsLabel").text != b, 60)
 
 
 def main() -> None:
@@ -50,6 +70,10 @@ def main() -> None:
     panel.self().state.showFrame(17)
     show(panel, {"result"})
     save(driver.main_window(), "panel.jpg")
+    show(panel, {"refine"})
+    click(panel)
+    settle(panel)
+    save(driver.main_window(), "refine.jpg")
     show(panel, {"measure"})
     save(panel.ui.MeasureSection, "measure.jpg")
 

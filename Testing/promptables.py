@@ -219,3 +219,35 @@ class BlobsModel(BrightModel):
             mask = np.isin(blobs, sorted(meant - {0}))
             answers.append(Answer(embedding.geometry.mask_prompt(mask), 0.9, embedding.geometry))
         return answers
+
+
+class TruthModel(BrightModel):
+    """Answers with the true mask of the structure that the prompts point at.
+
+    frames  (T, H, W) uint8, by which a frame is known again
+    labels  (T, H, W) uint8
+    """
+
+    def __init__(self, frames, labels):
+        super().__init__()
+        self._labels = {frame.tobytes(): truth for frame, truth in zip(frames, labels, strict=True)}
+
+    def embed(self, frame, cancelled=None):
+        import torch
+        from FetalEchoSegLib.promptable.geometry import Geometry
+        from FetalEchoSegLib.promptable.model import Embedding
+
+        truth = torch.from_numpy(self._labels[frame.tobytes()].copy())
+        return Embedding(truth, Geometry.of(frame, self.config, self.sampling))
+
+    def answer(self, embedding, prompts, multimask=True):
+        from FetalEchoSegLib.promptable.model import Answer
+
+        labels, geometry = embedding.features.numpy(), embedding.geometry
+        answers = []
+        for prompt in prompts:
+            points = [labels[round(p.y), round(p.x)] for p in prompt.points if p.positive]
+            inside = points[-1:] if points else labels[geometry.to_frame(prompt.mask) > 0]
+            meant = np.bincount(inside[np.asarray(inside) > 0] if not points else inside, minlength=1).argmax()
+            answers.append(Answer(geometry.mask_prompt((labels == meant) & (labels > 0)), 0.9, geometry))
+        return answers

@@ -70,7 +70,7 @@ class ClickSchedule:
     reading     weight of the loss of the head that reads all structures off the embedding
     """
 
-    stages: tuple[Stage, ...] = (Stage(128, 9, 1e-3), Stage(256, 1, 8e-4, 0.5))
+    stages: tuple[Stage, ...] = (Stage(128, 9, 1e-3), Stage(256, 1, 8e-4, 0.5), Stage(256, 1, 6e-4, 0.5))
     batch_size: int = 8
     structures: int = 3
     clicks: int = 2
@@ -436,7 +436,7 @@ def make_demo_promptable(
     parts: Parts,
     device: str = "cpu",
     bf16: bool = False,
-    measured: int = 200,
+    measured: int = 100,
 ) -> PromptableBundle:
     """The whole recipe; data set and progress in ``work`` (reused when they are there), bundle in ``out``.
 

@@ -13,6 +13,7 @@ from FetalEchoSegLib.anatomy import Structure, View
 from FetalEchoSegLib.cine import Cine
 from FetalEchoSegLib.promptable.bundle import PromptableBundle
 from FetalEchoSegLib.promptable.loading import forget_promptable
+from FetalEchoSegLib.scene.views import showClip
 from promptables import BrightModel, random_promptable
 
 from .host import desktop, driver
@@ -77,7 +78,7 @@ def masks(panel, logic):
     prediction.labels[WRONG][disc(WRONG) & ~disc(WRONG, radius=6)] = 0
     logic.getParameterNode().browser = browser
     masks = logic.addPrediction(prediction, browser)
-    slicer.util.setSliceViewerLayers(background=browser.GetProxyNode(browser.GetMasterSequenceNode()), fit=True)
+    showClip(browser)
     driver.process_events()
     return masks
 
@@ -151,7 +152,8 @@ def test_the_editor_comes_and_goes_with_the_scene(panel, editor, state, masks, t
     assert editor.segmentationNode() is state.maskProxy
     assert editor.sourceVolumeNode() is state.cineProxy
     nodes = slicer.util.getNodesByClass("vtkMRMLSegmentEditorNode")
-    assert [n.GetSingletonTag() for n in nodes] == ["FetalEchoSeg"]
+    # Those of other editors outlive their scenes, too.
+    assert [n.GetSingletonTag() for n in nodes].count("FetalEchoSeg") == 1
     del node
 
 
@@ -237,6 +239,81 @@ def test_a_structure_that_is_gone_is_said_to_be_missing(panel, logic, masks):
     driver.process_events()
     driver.click(panel.ui.refineCollapsibleButton, (30, 8))
     assert panel.ui.correctButton.text == "Correct frame 3: LV is missing"
+
+
+# clicks
+
+
+def clickAt(panel, frame, x, y, **options):
+    """Click into the frame, and wait until it is answered."""
+    from FetalEchoSegLib.panel import click_sharing
+
+    driver.wait_until(lambda: not click_sharing._session.isBusy, 20)
+    driver.click_slice(driver.slice_view("Red"), ijk=(x, y, 0), **options)
+    driver.wait_until(lambda: not click_sharing._session.waitingClicks, 20)
+
+
+def dice(labels, truth, structure=LV):
+    found, true = labels == structure, truth == structure
+    return 2 * np.count_nonzero(found & true) / (np.count_nonzero(found) + np.count_nonzero(true))
+
+
+def test_one_click_corrects_the_contour_and_settles_the_frame(panel, state, logic, masks):
+    driver.click(panel.ui.correctFrameButton)
+    editor = panel.ui.refineEditor
+    assert editor.activeEffect().name == "SAM-Med2D"
+    before = logic.labels(masks)
+    assert dice(before[WRONG], masksOf(WRONG)) < 0.5
+    clickAt(panel, WRONG, 50 + WRONG, 48)
+    after = logic.labels(masks)
+    assert dice(after[WRONG], masksOf(WRONG)) > 0.95
+    np.testing.assert_array_equal(np.delete(after, WRONG, 0), np.delete(before, WRONG, 0))
+    assert logic.drawnBy(masks)[WRONG] == "clicks"
+    driver.wait_until(lambda: panel.ui.correctButton.text == "No frame needs a look", 5)
+    assert "corrected by clicks" in panel.ui.frameLabel.text
+
+    driver.key(driver.main_window(), "Z")
+    np.testing.assert_array_equal(logic.labels(masks), before)
+    driver.wait_until(lambda: panel.ui.correctButton.text == "Correct frame 3: LV jumps", 5)
+    driver.key(driver.main_window(), "Y")
+    np.testing.assert_array_equal(logic.labels(masks), after)
+    assert logic.drawnBy(masks)[WRONG] == "clicks"
+
+
+def test_accepting_leads_on_with_the_tool_in_hand(panel, state, logic, masks):
+    labels = masksOf(6)
+    labels[labels == RV] = 0
+    logic.setLabels(masks, 6, labels, "model")
+    driver.process_events()
+    driver.click(panel.ui.correctFrameButton)
+    editor = panel.ui.refineEditor
+    clickAt(panel, WRONG, 50 + WRONG, 48)
+    driver.click(panel.ui.acceptNextButton)
+    assert state.frame == 6
+    assert selected(editor) == "RightVentricle"
+    assert editor.activeEffect().name == "SAM-Med2D"
+    driver.key(driver.main_window(), "C")  # the key of the section Result does the same
+    assert logic.acceptedFrames(masks) == [WRONG, 6]
+
+
+def test_leaving_gives_the_mouse_back(panel, state, logic, masks):
+    driver.click(panel.ui.correctFrameButton)
+    clickAt(panel, WRONG, 50 + WRONG, 48)
+    before = logic.labels(masks)
+    driver.click(panel.ui.refineCollapsibleButton, (30, 8))
+    assert panel.ui.refineEditor.activeEffect() is None
+    driver.click_slice(driver.slice_view("Red"), ijk=(20, 80, 0))
+    driver.process_events()
+    np.testing.assert_array_equal(logic.labels(masks), before)
+
+
+def test_a_scene_saved_with_the_tool_in_hand_opens_without_it_elsewhere(panel, state, masks, tmp_path):
+    driver.click(panel.ui.correctFrameButton)
+    saved = driver.save_scene(tmp_path / "scene.mrb")
+    driver.leave_module()
+    driver.open_scene(saved)
+    driver.process_events()
+    assert panel.ui.refineEditor.activeEffect() is None
 
 
 # other frames
@@ -348,7 +425,8 @@ def test_nothing_reached_is_said(panel, editor, state):
     assert state.frame == GONE - 1
 
 
-def test_cancelling_keeps_what_was_reached(panel, editor, state, logic, masks, monkeypatch):
+@pytest.mark.parametrize("isDeaf", [False, True])
+def test_cancelling_keeps_what_was_reached(panel, editor, state, logic, masks, monkeypatch, isDeaf):
     gate, reached = threading.Event(), threading.Event()
     answer, asked = BrightModel.answer, []
 
@@ -366,8 +444,10 @@ def test_cancelling_keeps_what_was_reached(panel, editor, state, logic, masks, m
     assert panel.ui.carryProgressBar.visible
     assert not panel.ui.carryForwardButton.enabled
     driver.click(panel.ui.carryCancelButton)
-    gate.set()
+    if not isDeaf:
+        gate.set()
     driver.wait_until(lambda: not state.isBusy, 20)
+    gate.set()
     assert frames_listed(panel)[:2] == [3, 4]
     assert "Cancelled after" in panel.ui.carryNoteLabel.text
 

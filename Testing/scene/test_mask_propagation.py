@@ -151,13 +151,16 @@ def test_frames_that_were_encoded_for_clicks_are_not_encoded_again(logic, masks,
     for frame in range(4):
         refiner.wait_for(source, frame).result(10)
     before = len(shared.encoded)
-    propagation = logic.preparePropagation(masks, 1, "LV", model=model)
-    assert len(propagation.run(refiner=refiner).frames) == 4
+
+    def run(refiner):
+        return logic.preparePropagation(masks, 1, "LV", model=model).run(refiner=refiner)
+
+    assert len(run(refiner).frames) == 4
     assert len(shared.encoded) == before + 3  # 4, 5 and 6
-    assert len(propagation.run(refiner=refiner).frames) == 4
+    assert len(run(refiner).frames) == 4
     assert len(shared.encoded) == before + 3
     other = Refiner(BrightModel())  # another model's embeddings mean nothing to this one
-    assert len(propagation.run(refiner=other).frames) == 4
+    assert len(run(other).frames) == 4
     assert len(other.cache) == 0
     refiner.close()
     other.close()

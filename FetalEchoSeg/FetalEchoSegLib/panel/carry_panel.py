@@ -11,6 +11,7 @@ from ..scene.mask_preview import MaskPreview
 from ..scene.review import protectedFrames
 from ..scene.segmentation_nodes import BY_CLICKS, BY_HAND, BY_MODEL
 from .carried_table import CarriedRow, CarriedTable
+from .click_sharing import releaseSession, retainSession
 from .device_setting import deviceSetting
 from .frame_list import listed
 
@@ -158,6 +159,7 @@ class CarryPanel:
 
     def _run(self, propagation: Any) -> None:
         # Texts are translated here: the thread must not ask Qt.
+        refiner = self._sharedRefiner()
         loading = _("Loading the model")
         counting = _("{done} of {total} frames")
 
@@ -167,10 +169,15 @@ class CarryPanel:
             def progress(done: int, total: int) -> None:
                 report(done, total, counting.format(done=done, total=total))
 
-            return propagation.run(progress, cancelled)
+            return propagation.run(progress, cancelled, refiner)
 
         def finished(carried: Any) -> None:
             self._show(propagation, carried)
+
+        def stopped() -> None:
+            carried = propagation.carriedSoFar()
+            if carried is not None:
+                self._show(propagation, carried)
 
         title = _("Carrying {structure} from frame {frame}").format(
             structure=propagation.structure.info.short, frame=propagation.fromFrame
@@ -179,8 +186,15 @@ class CarryPanel:
         self._placed = None
         self._note = ""
         self._ui.carryProgressBar.setRange(0, 0)
-        self._job = self._section.panel.runJob(title, work, finished, cancelButton=False)
+        self._job = self._section.panel.runJob(title, work, finished, stopped, cancelButton=False)
         self.update()
+
+    def _sharedRefiner(self) -> Any:
+        """The one that answers the clicks, which has encoded the frames around them; None before the first click."""
+        session = retainSession(self)
+        refiner = session.refiner
+        releaseSession(self)
+        return refiner
 
     def _onCancel(self, checked: bool = False) -> None:
         if self._job is not None:

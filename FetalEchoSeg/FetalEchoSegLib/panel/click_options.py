@@ -36,12 +36,12 @@ class ClickOptions:
         self._chooser = PromptableChooser(self._model, modelChosen)
         self._inside = _modeButton(
             "clickInsideButton",
-            _("+ Inside"),
+            _("+ inside"),
             _("A click says: this belongs to the structure. Ctrl + click says the opposite. Dragging draws a box."),
         )
         self._outside = _modeButton(
             "clickOutsideButton",
-            _("− Outside"),
+            _("− outside"),
             _("A click says: this does not belong to the structure. Ctrl + click says the opposite."),
         )
         self._modes = qt.QButtonGroup(self._inside)
@@ -132,15 +132,14 @@ def _label(name: str) -> Any:
 
 
 def _modeButton(name: str, text: str, tip: str) -> Any:
-    button = qt.QPushButton(text)
+    button = qt.QRadioButton(text)
     button.setObjectName(name)
     button.setToolTip(tip)
-    button.setCheckable(True)
     return button
 
 
 def _row(*widgets: Any) -> Any:
     row = qt.QHBoxLayout()
     for widget in widgets:
-        row.addWidget(widget)
+        row.addWidget(widget, 1)
     return row

@@ -467,7 +467,7 @@ class ClickTool(VTKObservationMixin):
             if changed in self._markers:
                 self._draw(changed)
         if index is not None:
-            self._say(_("Right-click to take this prompt away."))
+            slicer.util.showStatusMessage(_("Right-click to take this prompt away."), _STATUS_MS)
 
     def _forgetMouse(self) -> None:
         self._press = self._drag = None

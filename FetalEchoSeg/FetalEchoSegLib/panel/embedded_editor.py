@@ -75,11 +75,12 @@ class EmbeddedEditor(VTKObservationMixin):
 
     def editNothing(self) -> None:
         """Let go of the nodes; safe while the scene closes."""
+        if self._node is None:
+            return
         self.widget.setActiveEffect(None)
         self.widget.setSegmentationNode(None)
         self.widget.setSourceVolumeNode(None)
         self.widget.removeViewObservations()
-        self._onNodeModified()
         self._follow(None)
 
     def setHiddenSegments(self, segmentIds: Iterable[str]) -> None:
@@ -106,8 +107,9 @@ class EmbeddedEditor(VTKObservationMixin):
 
     def release(self) -> None:
         """Give keys and mouse back."""
-        self.widget.setActiveEffect(None)
-        self.widget.removeViewObservations()
+        if self._node is not None:
+            self.widget.setActiveEffect(None)
+            self.widget.removeViewObservations()
         if self._hasInput:
             self._hasInput = False
             self.widget.uninstallKeyboardShortcuts()
@@ -123,9 +125,11 @@ class EmbeddedEditor(VTKObservationMixin):
             return
         self.removeObservers()
         self._node = node
+        # Without a node the widget does not take up an effect that a scene was saved with.
+        self.widget.setMRMLSegmentEditorNode(node)
         if node is not None:
-            self.widget.setMRMLSegmentEditorNode(node)
             self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onNodeModified)
+        self._onNodeModified()
 
     def _onNodeModified(self, caller: Any = None, event: Any = None) -> None:
         node = self._node

@@ -13,8 +13,11 @@ from ..scene.rerun import predictionIdentity
 from ..scene.segment_pixels import structureOf
 from ..scene.segmentation_nodes import PREDICTION
 from .carry_panel import CarryPanel
+from .click_sharing import clickModelSetting
 from .embedded_editor import CLICKS, EmbeddedEditor
 from .section import Section
+
+_UNFOLDING_MS = 50
 
 
 class RefineSection(Section):
@@ -33,11 +36,14 @@ class RefineSection(Section):
         self._carry = CarryPanel(self)
         # Slicer's own editor settles at the end of an import, after the panel has heard of it.
         self._attachTimer = qt.QTimer()
-        # Only when it is unfolded is it known where the section lies.
+        # Only once all is unfolded is it known where the section lies.
         self._sightTimer = qt.QTimer()
-        for timer, action in ((self._attachTimer, self._attach), (self._sightTimer, self._bringIntoSight)):
+        for timer, pause, action in (
+            (self._attachTimer, 0, self._attach),
+            (self._sightTimer, _UNFOLDING_MS, self._bringIntoSight),
+        ):
             timer.setSingleShot(True)
-            timer.setInterval(0)
+            timer.setInterval(pause)
             timer.timeout.connect(action)
         ui.refineCollapsibleButton.connect("contentsCollapsed(bool)", self._onCollapsed)
         ui.correctButton.connect("clicked(bool)", self._onCorrect)
@@ -63,9 +69,9 @@ class RefineSection(Section):
 
     @property
     def modelName(self) -> str:
-        """The model by which masks are carried."""
-        chosen = self.parameterNode.refineModel if self.parameterNode is not None else ""
-        return chosen or (self._models[0] if self._models else "")
+        """The model by which masks are carried: the one that answers the clicks."""
+        chosen = clickModelSetting()
+        return chosen if chosen in self._models or not self._models else self._models[0]
 
     @property
     def _hasMasks(self) -> bool:

@@ -55,8 +55,11 @@ def carry(
     minimum_agreement: float = MINIMUM_AGREEMENT,
     progress: Callable[[int, int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
+    found: list[CarriedFrame] | None = None,
 ) -> Carried:
     """Carry a (H, W) bool mask by mask-and-box prompts; see ``Refiner.propagate``.
+
+    found  an empty list that is filled on the way, for who may not wait for the end
 
     Agreement of a frame is the smaller of two overlaps (IoU): of its mask with the one before, which a heart at any
     usual frame rate keeps above one half, and of the mask before with what comes back when the new mask is carried
@@ -70,7 +73,7 @@ def carry(
     if not mask.any():
         raise InvalidRequest("There is nothing to carry: the segment is empty in this frame.")
     to_come = list(range(from_frame + direction, count if direction > 0 else -1, direction))[:limit]
-    found: list[CarriedFrame] = []
+    found = [] if found is None else found
     mask = mask.astype(bool)
     try:
         here = embedding_of(from_frame)

@@ -162,6 +162,7 @@ def clickTarget(segmentation: Any, segmentId: str, volume: Any, sliceNode: Any =
     segment = segmentation.GetSegmentation().GetSegment(segmentId) if segmentId else None
     if segment is None:
         raise InvalidRequest("Select a segment first: a click belongs to one.")
+    _requireLinear(segmentation)
     imageToWorld = _imageToWorld(volume)
     image = volume.GetImageData()
     if image is None or image.GetPointData().GetScalars() is None or 0 in image.GetDimensions():
@@ -203,13 +204,18 @@ def worldMatrix(node: Any, local: vtk.vtkMatrix4x4) -> np.ndarray:
     matrix = slicer.util.arrayFromVTKMatrix(local)
     if transform is None:
         return matrix
-    if not transform.IsTransformToWorldLinear():
-        raise InvalidRequest(
-            f"'{node.GetName()}' is warped by a non-linear transform: harden the transform or remove it to click."
-        )
+    _requireLinear(node)
     toWorld = vtk.vtkMatrix4x4()
     transform.GetMatrixTransformToWorld(toWorld)
     return slicer.util.arrayFromVTKMatrix(toWorld) @ matrix
+
+
+def _requireLinear(node: Any) -> None:
+    transform = node.GetParentTransformNode()
+    if transform is not None and not transform.IsTransformToWorldLinear():
+        raise InvalidRequest(
+            f"'{node.GetName()}' is warped by a non-linear transform: harden the transform or remove it to click."
+        )
 
 
 def sequencePixels(sequence: Any) -> PixelSource:

@@ -74,6 +74,7 @@ class MaskPropagation:
             raise InvalidRequest(f"The clip of '{self.masks.GetName()}' is not in the scene: load it first.")
         self._source = sequencePixels(clip)
         self._direction = direction
+        self._found: list[CarriedFrame] = []
         self._modelOptions = (model, device, precision)
 
     def run(
@@ -82,7 +83,7 @@ class MaskPropagation:
         cancelled: IsCancelled | None = None,
         refiner: Refiner | None = None,
     ) -> Carried:
-        """Load the model unless it is loaded, and carry the mask as far as the frames agree; from any thread.
+        """Load the model unless it is loaded, and carry the mask as far as the frames agree; from any thread, once.
 
         progress  called with (frames done, frames in all), first as (0, frames in all) when the model is loaded
         refiner   whose embeddings are used and added to, if it has the same model: frames around a click are encoded
@@ -116,7 +117,16 @@ class MaskPropagation:
             len(self.frames),
             progress=progress,
             cancelled=cancelled,
+            found=self._found,
         )
+
+    def carriedSoFar(self) -> Carried | None:
+        """What was reached while ``run`` still works, or before it failed; None when that is nothing."""
+        from ..promptable.propagation import Carried
+
+        found = tuple(self._found)
+        text = f"Cancelled after {len(found)} of {len(self.frames)} frames; those are kept."
+        return Carried(found, text) if found else None
 
     def drawn(self, carried: CarriedFrame) -> np.ndarray:
         """(H, W) bool: the structure's pixels on a frame once its mask is placed; a ring leaves out its content."""

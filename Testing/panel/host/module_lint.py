@@ -35,7 +35,8 @@ MODULE_FILES = (
 )
 _GONE_IN_QT6 = {"QDesktopWidget", "QDirModel", "QMatrix", "QRegExp", "QRegExpValidator", "QTextCodec", "QTextDecoder"}
 _QUICK_TO_IMPORT = {
-    "FetalEchoSegLib", "FetalEchoTrainLib", "SegmentEditorEffects", "SegmentEditorSAMMed2DLib", "ctk", "numpy", "qt", "slicer", "vtk", "vtkmodules",
+    "FetalEchoSegLib", "FetalEchoTrainLib", "SegmentEditorEffects", "SegmentEditorSAMMed2DLib", "ctk", "numpy", "qt",
+    "slicer", "vtk", "vtkmodules",
 }  # fmt: skip
 _IN_SLICER = {"packaging", "requests", "scipy"}
 _EFFECT_BASES = {"AbstractScriptedSegmentEditorEffect", "AbstractScriptedSegmentEditorLabelEffect"}
