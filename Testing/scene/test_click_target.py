@@ -178,10 +178,8 @@ def addSegmentation(volume, names=("A",), transform=None):
 
 
 def view(orientation, volume, ijk):
-    """A slice view through a voxel."""
+    """A slice view through a voxel; not in the scene, which would keep it after the test."""
     node = slicer.vtkMRMLSliceNode()
-    node.SetLayoutName(orientation)
-    slicer.mrmlScene.AddNode(node)
     preset = vtk.vtkMatrix3x3()
     getattr(slicer.vtkMRMLSliceNode, f"Get{orientation}SliceToRASMatrix")(preset)
     for row in range(3):
