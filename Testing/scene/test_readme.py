@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("torch")
-from bundles import random_bundle
+pytest.importorskip("segment_anything")
 from FetalEchoSegLib.anatomy import View
+from FetalEchoSegLib.bundle import DEFAULT_BUNDLE
 from FetalEchoSegLib.phantom.clip import make_named_clip
 from FetalEchoSegLib.workflow import write_phantom_clip
 
@@ -25,8 +26,8 @@ def test_there_are_examples():
 def test_example_runs(example, tmp_path, capsys):
     made = make_named_clip(View.FOUR_CHAMBER, seed=2, frames=3, image_shape=(128, 128))
     write_phantom_clip(made, tmp_path / "clip")
-    model = random_bundle(tmp_path / "model").path
-    names = {"CLIP": str(tmp_path / "clip" / "clip.seq.nrrd"), "MODEL": str(model), "OUT": str(tmp_path / "out.mrb")}
+    clip = tmp_path / "clip" / "clip.seq.nrrd"
+    names = {"CLIP": str(clip), "MODEL": DEFAULT_BUNDLE, "OUT": str(tmp_path / "out.mrb")}
     exec(compile(example, "README.md", "exec"), names)
     if "labels" in names:
         assert names["labels"].shape == (3, 128, 128)
