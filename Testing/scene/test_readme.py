@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("torch")
-pytest.importorskip("segment_anything")
+if importlib.util.find_spec("segment_anything") is None:
+    pytest.skip("segment-anything is not installed", allow_module_level=True)
 from FetalEchoSegLib.anatomy import View
 from FetalEchoSegLib.bundle import DEFAULT_BUNDLE
 from FetalEchoSegLib.phantom.clip import make_named_clip
