@@ -241,6 +241,17 @@ def test_a_structure_that_is_gone_is_said_to_be_missing(panel, logic, masks):
     assert panel.ui.correctButton.text == "Correct frame 3: LV is missing"
 
 
+def test_many_reasons_are_cut(panel, logic, masks):
+    prediction = logic.prediction(masks)
+    for number, structure in enumerate((Structure.LEFT_ATRIUM, Structure.RIGHT_ATRIUM)):
+        prediction.labels[:, 70:90, 10 + 40 * number : 40 + 40 * number] = structure
+    prediction.labels[WRONG] = 0
+    logic.getParameterNode().masks = logic.addPrediction(prediction, logic.browserOf(masks))
+    driver.process_events()
+    driver.click(panel.ui.refineCollapsibleButton, (30, 8))
+    assert panel.ui.correctButton.text == "Correct frame 3: LA is missing, LV is missing, 2 more"
+
+
 # clicks
 
 

@@ -18,6 +18,7 @@ from .embedded_editor import CLICKS, EmbeddedEditor
 from .section import Section
 
 _UNFOLDING_MS = 50
+_MOST_REASONS = 2  # on the button; the section Result names all
 
 
 class RefineSection(Section):
@@ -243,4 +244,6 @@ def _reason(known: Any, frame: int) -> str:
         missing = not known.areas[frame, structure]
         text = _("{structure} is missing") if missing else _("{structure} jumps")
         texts.append(text.format(structure=structure.info.short))
+    if len(texts) > _MOST_REASONS:
+        texts = [*texts[:_MOST_REASONS], _("{n} more").format(n=len(texts) - _MOST_REASONS)]
     return ", ".join(texts) or _("confidence {confidence:.2f}").format(confidence=float(known.confidence[frame]))
