@@ -209,8 +209,8 @@ def read_card_table(folder: Path) -> dict[str, Any]:
 
 @lru_cache(maxsize=64)
 def _read_yaml(path: Path, identity: tuple[int, ...]) -> Any:
-    """What a file holds, read once as long as it has this ``identity``: YAML takes a twentieth of a second."""
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    """What a file holds, read once as long as it has this ``identity``; eight times as fast with libyaml."""
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def architecture_name(table: Mapping[str, Any]) -> str:

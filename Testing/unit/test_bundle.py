@@ -146,8 +146,8 @@ def test_the_card_survives_with_thresholds_in_the_order_of_conditions(tmp_path, 
 def test_an_unchanged_card_is_parsed_once_whatever_kind_of_model_is_looked_for(saved, monkeypatch):
     from FetalEchoSegLib import bundle_card
 
-    parsed, parse = [], bundle_card.yaml.safe_load
-    monkeypatch.setattr(bundle_card.yaml, "safe_load", lambda text: parsed.append(text) or parse(text))
+    parsed, parse = [], bundle_card.yaml.load
+    monkeypatch.setattr(bundle_card.yaml, "load", lambda text, **how: parsed.append(text) or parse(text, **how))
     folder = saved.path
     card = folder / "bundle.yaml"
     card.write_text(card.read_text(encoding="utf-8") + "\n", encoding="utf-8")
