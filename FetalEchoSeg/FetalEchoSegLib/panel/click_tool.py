@@ -23,12 +23,14 @@ from slicer.util import VTKObservationMixin
 from ..errors import FetalEchoError, InvalidRequest
 from ..promptable.prompts import Box, Prompts
 from ..scene.click_session import Clicked
-from ..scene.click_target import ClickTarget, ImagePlane, targetOfEditor
+from ..scene.click_target import FRAMES, ClickTarget, targetOfEditor
 from .click_options import ClickOptions
 from .click_sharing import clickModelSetting, releaseSession, retainSession, setClickModelSetting
 from .click_texts import clickedText, promptsText
 from .device_setting import deviceSetting
+from .effect_editor import EffectEditor
 from .prompt_markers import Marker, ViewMarkers, maskOutline
+from .view_planes import isInSight, pixelScale, positionInPlane, project, sliceViews
 
 _MODE, _PREVIEW = "Mode", "Preview"
 _POSITIVE, _NEGATIVE = "Positive", "Negative"
@@ -90,8 +92,9 @@ class ClickTool(VTKObservationMixin):
         self._takesRightRelease = False
         self._preview: tuple[Any, np.ndarray] | None = None
         self._previewAt: tuple[Any, tuple[float, float], bool] | None = None
-        self._saidOutcome: Any = None
-        self._isStale = False
+        self._oldOutcome: Any = None
+        self._problem = ""
+        self._said = ""
         self._refreshTimer = _timer(0, self._refresh)
         self._previewTimer = _timer(_PREVIEW_MS, self._showPreview)
         self._pollTimer = _timer(0, self._poll, isSingleShot=False)
@@ -122,8 +125,8 @@ class ClickTool(VTKObservationMixin):
             self._session = retainSession(self)
         self._session.subscribe(self._onSession)
         self._isActive = True
-        self._saidOutcome = self._session.outcome
-        self._options.showStatus("")
+        self._oldOutcome = self._session.outcome
+        self._say("")
         self._chooseModel()
         self._refresh()
 
@@ -182,8 +185,8 @@ class ClickTool(VTKObservationMixin):
             return
         self._forgetPreview()
         self._draw(view)
-        self._isStale = True  # another slice may be shown
-        self._refreshTimer.start()
+        if self._target is None or self._target.key.sequence != FRAMES:
+            self._refreshTimer.start()  # another slice of a volume may be shown
 
     @_safely(None)
     def onLayoutChanged(self) -> None:
@@ -204,7 +207,7 @@ class ClickTool(VTKObservationMixin):
         if self._session.modelProblem or not (self._session.isReady or self._session.isLoading):
             raise InvalidRequest(self._session.modelProblem or _("There is no model that answers clicks."))
         target = self._targetIn(view)
-        position = _position(view, target.plane, xy)
+        position = positionInPlane(view, target.plane, xy)
         Prompts(box=Box(*position, *position)).require_inside(*target.plane.shape)
         confirmed = self._effect.confirmCurrentSegmentVisible()
         if confirmed != self._effect.ConfirmedWithoutDialog:
@@ -222,7 +225,7 @@ class ClickTool(VTKObservationMixin):
         if not press.target.isSame(self._targetIn(press.view)):
             self._draw(press.view)
             return True
-        editor = _EffectEditor(self._effect)
+        editor = EffectEditor(self._effect)
         if drag is None:
             self._session.addPoint(editor, press.target, *press.position, press.positive)
         else:
@@ -241,8 +244,10 @@ class ClickTool(VTKObservationMixin):
                 if not self._previewTimer.active:
                     self._previewTimer.start()
             return False
-        if self._drag is not None or max(abs(a - b) for a, b in zip(xy, press.xy, strict=True)) > _DRAG * _scale(view):
-            self._drag = _position(press.view, press.target.plane, xy)
+        if self._drag is not None or max(abs(a - b) for a, b in zip(xy, press.xy, strict=True)) > _DRAG * pixelScale(
+            view
+        ):
+            self._drag = positionInPlane(press.view, press.target.plane, xy)
             self._draw(press.view)
         return True
 
@@ -255,7 +260,7 @@ class ClickTool(VTKObservationMixin):
         self._takesRightRelease = True
         self._refresh()
         target = self._targetIn(view)
-        editor = _EffectEditor(self._effect)
+        editor = EffectEditor(self._effect)
         if hit is None:
             self._session.removeBox(editor, target)
         elif hit.isWaiting:
@@ -273,9 +278,10 @@ class ClickTool(VTKObservationMixin):
         if chosen not in names:
             chosen = ""
         self._options.showModels(names, chosen)
-        self._session.modelProblem = problem
-        if names and not problem:
+        if names:
             self._session.chooseModel(chosen or names[0], deviceSetting())
+        else:
+            self._session.refuse(problem)
 
     @_safely(None)
     def _onModelChosen(self, name: str) -> None:
@@ -287,22 +293,22 @@ class ClickTool(VTKObservationMixin):
     def _observe(self) -> None:
         """Follow the nodes of the target as they are now."""
         node = self._effect.parameterSetNode()
-        nodes: list[Any] = [node]
-        if node is not None:
-            nodes += [node.GetSegmentationNode(), node.GetSourceVolumeNode()]
-        nodes.append(self._target.browser if self._target is not None else None)
-        if all(a is b for a, b in zip(nodes, self._observed, strict=False)) and len(nodes) == len(self._observed):
+        segmentation, volume = (
+            (None, None) if node is None else (node.GetSegmentationNode(), node.GetSourceVolumeNode())
+        )
+        nodes = (node, segmentation, volume, None if self._target is None else self._target.browser)
+        if len(self._observed) == len(nodes) and all(a is b for a, b in zip(nodes, self._observed, strict=True)):
             return
         self.removeObservers()
-        self._observed = tuple(nodes)
-        segmentation = slicer.vtkSegmentation
+        self._observed = nodes
+        changes = slicer.vtkSegmentation
         events = (
             (vtk.vtkCommand.ModifiedEvent,),
             (
-                segmentation.SourceRepresentationModified,
-                segmentation.SegmentModified,  # all that undo tells
-                segmentation.SegmentAdded,
-                segmentation.SegmentRemoved,
+                changes.SourceRepresentationModified,
+                changes.SegmentModified,  # all that undo tells
+                changes.SegmentAdded,
+                changes.SegmentRemoved,
                 slicer.vtkMRMLSegmentationNode.SegmentationChangedEvent,
                 slicer.vtkMRMLTransformableNode.TransformModifiedEvent,
             ),
@@ -315,34 +321,31 @@ class ClickTool(VTKObservationMixin):
 
     def _onScene(self, caller: Any = None, event: Any = None) -> None:
         # Changes come in bursts: look once they are over, or when the next click needs to know.
-        self._isStale = True
         self._refreshTimer.start()
 
     @_safely(None)
     def _refresh(self) -> None:
         """See what the editor shows now."""
         self._refreshTimer.stop()
-        self._isStale = False
         if not self._isActive:
             return
-        problem = ""
-        self._target = None
+        self._target, self._problem = None, ""
         try:
             self._target = self._targetInSight()
         except InvalidRequest as error:
-            problem = str(error)
+            self._problem = str(error)
         self._observe()
         if self._press is not None and not self._press.target.isSame(self._target):
             self._forgetMouse()
         self._forgetPreview()
-        self._options.showProblem(self._session.modelProblem or problem)
+        self._options.showProblem(self._session.modelProblem or self._problem)
         self._session.prepare(self._target)
         self._drawAll()
         self._keepPolling()
 
     def _targetInSight(self) -> ClickTarget:
         """What a click in the view that was used last means, or else in any that shows the image."""
-        views = sorted(_sliceViews(), key=lambda view: view is not self._view)
+        views = sorted(sliceViews(), key=lambda view: view is not self._view)
         problem = None
         for sliceNode in [view.mrmlSliceNode() for view in views] or [None]:
             try:
@@ -358,22 +361,23 @@ class ClickTool(VTKObservationMixin):
         """Prompts, model or waiting clicks have changed."""
         if not self._isActive:
             return
-        self._options.showProblem(self._session.modelProblem)
-        outcome = self._session.outcome
-        if self._session.isLoading:
-            name = self._session.modelChoice[0]
-            waits = _("the click waits") if self._session.waitingClicks else _("you can click already")
-            self._say(_("Loading {name}: {waits}.").format(name=name, waits=waits))
-        elif self._session.waitingClicks:
-            self._say(_("The image is being prepared: the click waits."))
-        elif outcome is not self._saidOutcome:
-            self._saidOutcome = outcome
-            self._say(clickedText(outcome) if isinstance(outcome, Clicked) else outcome or "")
-        elif outcome is None or self._session.isReady:
-            self._say("")
+        self._options.showProblem(self._session.modelProblem or self._problem)
+        self._say(self._news())
         self._forgetPreview()
         self._drawAll()
         self._keepPolling()
+
+    def _news(self) -> str:
+        """What there is to say about the session."""
+        outcome = self._session.outcome
+        if self._session.isLoading:
+            waits = _("the click waits") if self._session.waitingClicks else _("you can click already")
+            return _("Loading {name}: {waits}.").format(name=self._session.modelChoice[0], waits=waits)
+        if self._session.waitingClicks:
+            return _("The image is being prepared: the click waits.")
+        if outcome is self._oldOutcome:
+            return ""
+        return clickedText(outcome) if isinstance(outcome, Clicked) else outcome or ""
 
     def _keepPolling(self) -> None:
         if self._session.isBusy and not self._pollTimer.active:
@@ -390,8 +394,9 @@ class ClickTool(VTKObservationMixin):
     def _say(self, text: str) -> None:
         if self._options is not None:
             self._options.showStatus(text)
-        if text:
+        if text and text != self._said:
             slicer.util.showStatusMessage(text, _STATUS_MS)
+        self._said = text
 
     # options
 
@@ -409,7 +414,7 @@ class ClickTool(VTKObservationMixin):
     def _onRemoveLast(self) -> None:
         self._refresh()
         if self._target is not None:
-            self._session.removeLast(_EffectEditor(self._effect), self._target)
+            self._session.removeLast(EffectEditor(self._effect), self._target)
 
     @_safely(None)
     def _onClear(self) -> None:
@@ -422,7 +427,7 @@ class ClickTool(VTKObservationMixin):
     def _drawAll(self) -> None:
         prompts = self._session.promptsShown(self._target)[0] if self._target is not None else Prompts()
         self._options.showPrompts(promptsText(prompts), prompts.is_said)
-        for view in _sliceViews():
+        for view in sliceViews():
             self._draw(view)
 
     def _draw(self, view: Any) -> None:
@@ -435,11 +440,11 @@ class ClickTool(VTKObservationMixin):
         except InvalidRequest:
             markers.show()
             return
-        if not _isInSight(view, target.plane):
+        if not isInSight(view, target.plane):
             markers.show()
             return
         prompts, waiting = self._session.promptsShown(target)
-        places = _project(view, target.plane, [(point.x, point.y) for point in prompts.points])
+        places = project(view, target.plane, [(point.x, point.y) for point in prompts.points])
         answered = len(prompts.points) - min(waiting, len(prompts.points))
         shown = [
             Marker(tuple(xy), point.positive, index >= answered, index)
@@ -451,11 +456,11 @@ class ClickTool(VTKObservationMixin):
         corners = None
         if box is not None:
             at = [(box.left, box.top), (box.right, box.top), (box.right, box.bottom), (box.left, box.bottom)]
-            corners = [tuple(xy) for xy in _project(view, target.plane, at)]
+            corners = [tuple(xy) for xy in project(view, target.plane, at)]
         outline = None
         if self._preview is not None and self._preview[0] is view:
             lines = maskOutline(self._preview[1])
-            outline = _project(view, target.plane, lines.reshape(-1, 2)).reshape(-1, 2, 2)
+            outline = project(view, target.plane, lines.reshape(-1, 2)).reshape(-1, 2, 2)
         hovered = self._hovered[1] if self._hovered[0] is view else None
         markers.show(shown, corners, isBoxWaiting, hovered, outline)
 
@@ -486,53 +491,12 @@ class ClickTool(VTKObservationMixin):
         self._preview = self._previewAt = None
         try:
             target = self._targetIn(view)
-            mask = self._session.preview(target, *_position(view, target.plane, xy), positive)
+            mask = self._session.preview(target, *positionInPlane(view, target.plane, xy), positive)
         except FetalEchoError:
             mask = None
         if mask is not None:
             self._preview = (view, mask)
         self._draw(view)
-
-
-class _EffectEditor:
-    """An effect's editor, as ``plane_masks.Editor``."""
-
-    def __init__(self, scriptedEffect: Any) -> None:
-        self._effect = scriptedEffect
-
-    def selectedSegmentId(self) -> str:
-        """Id of the selected segment, "" for none."""
-        node = self._effect.parameterSetNode()
-        return (node.GetSelectedSegmentID() or "") if node is not None else ""
-
-    def saveStateForUndo(self) -> None:
-        """One undo step."""
-        self._effect.saveStateForUndo()
-
-    def emptyLabelmap(self) -> Any:
-        """Modifier labelmap, empty."""
-        return self._effect.defaultModifierLabelmap()
-
-    def selectedLabelmap(self) -> Any:
-        """The selected segment."""
-        return self._effect.selectedSegmentLabelmap()
-
-    def maskLabelmap(self) -> Any:
-        """Where editing is not allowed."""
-        node = self._effect.parameterSetNode()
-        if node.GetMaskMode() == slicer.vtkMRMLSegmentationNode.EditAllowedEverywhere:
-            return None
-        return self._effect.maskLabelmap()
-
-    def modify(self, labelmap: Any, mode: str) -> None:
-        """Modify the selected segment."""
-        modes = slicer.qSlicerSegmentEditorAbstractEffect
-        modification = {
-            "Set": modes.ModificationModeSet,
-            "Add": modes.ModificationModeAdd,
-            "Remove": modes.ModificationModeRemove,
-        }[mode]
-        self._effect.modifySelectedSegmentByLabelmap(labelmap, modification)
 
 
 def _installedModels() -> tuple[list[str], str]:
@@ -551,41 +515,6 @@ def _installedModels() -> tuple[list[str], str]:
     if not found:
         return [], _("No model answers clicks: add one in FetalEcho Segmentation, section Model.")
     return found, ""
-
-
-def _sliceViews() -> list[Any]:
-    manager = slicer.app.layoutManager()
-    return [manager.sliceWidget(name) for name in manager.sliceViewNames()] if manager is not None else []
-
-
-def _scale(view: Any) -> float:
-    return max(1.0, view.sliceView().renderWindow().GetDPI() / 96.0)
-
-
-def _position(view: Any, plane: ImagePlane, xy: tuple[float, float]) -> tuple[float, float]:
-    """(x, y) in pixels of the plane at a place of a view; raises InvalidRequest where the view does not show it."""
-    toWorld = slicer.util.arrayFromVTKMatrix(view.mrmlSliceNode().GetXYToRAS())
-    x, y, off = plane.fromWorld((toWorld @ (*xy, 0.0, 1.0))[:3])
-    if abs(off) > 0.5 + 1e-3:
-        raise InvalidRequest(_("The click is outside the image: move the slice view to it."))
-    return x, y
-
-
-def _project(view: Any, plane: ImagePlane, positions: Any) -> np.ndarray:
-    """(N, 2) places in a view of (N, 2) positions (x, y) in pixels of the plane."""
-    toView = np.linalg.inv(slicer.util.arrayFromVTKMatrix(view.mrmlSliceNode().GetXYToRAS()))
-    return plane.toWorld(positions) @ toView[:2, :3].T + toView[:2, 3]
-
-
-def _isInSight(view: Any, plane: ImagePlane) -> bool:
-    """Whether a view lies in the plane."""
-    toWorld = slicer.util.arrayFromVTKMatrix(view.mrmlSliceNode().GetXYToRAS())
-    normal = np.cross(toWorld[:3, 0], toWorld[:3, 1])
-    normal /= np.linalg.norm(normal)
-    rows, columns = plane.shape
-    corners = plane.toWorld([(0, 0), (columns - 1, 0), (0, rows - 1), (columns - 1, rows - 1)])
-    distances = np.abs((corners - toWorld[:3, 3]) @ normal)
-    return bool(distances.max() <= 0.5 * abs(plane.matrix[:3, 2] @ normal) + 1e-3)
 
 
 def _timer(milliseconds: int, action: Callable[[], None], isSingleShot: bool = True) -> Any:

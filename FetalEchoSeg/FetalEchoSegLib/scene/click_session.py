@@ -134,11 +134,17 @@ class ClickSession:
 
         Clicks wait meanwhile. What is wrong with it is in ``modelProblem`` afterwards.
         """
-        if (name, device) == self.modelChoice and not self.modelProblem:
+        if (name, device) == self.modelChoice and (self.isReady or self.isLoading):
             return
         self._closeRefiner()
         self.modelChoice, self.modelProblem = (name, device), ""
         self._loading = _Loading(lambda: self._load(name, device))
+        self._tell()
+
+    def refuse(self, problem: str) -> None:
+        """Answer no clicks, for the reason that a sentence gives."""
+        self._closeRefiner()
+        self._loading, self.modelChoice, self.modelProblem = None, None, problem
         self._tell()
 
     def useModel(self, model: Any) -> None:
@@ -146,8 +152,9 @@ class ClickSession:
         from ..promptable.refiner import Refiner
 
         self._closeRefiner()
-        self.modelChoice, self.modelProblem = None, ""
+        self._loading, self.modelChoice, self.modelProblem = None, None, ""
         self.refiner = Refiner(model)
+        self._notesSaid = 0
         self._tell()
 
     def close(self) -> None:
