@@ -658,6 +658,46 @@ class FetalEchoSegLogic(ScriptedLoadableModuleLogic):
 
         return acceptedFrames(maskSequence(masks))
 
+    def refine(
+        self,
+        masks: Any,
+        frame: int,
+        structure: Any,
+        points: Sequence[Sequence[float]] = (),
+        box: Sequence[float] | None = None,
+        model: str | None = None,
+        device: str = "auto",
+    ) -> Any:
+        """Correct one structure in one frame by clicks; its pixels as they are then, (H, W) bool.
+
+        What is drawn already is corrected; a ring (whole heart, thorax) is meant with what it encloses. The prompts
+        are kept with the scene and shown by the Segment Editor's effect SAM-Med2D.
+
+        :param masks: what ``segment`` returned, or the browser of the clip.
+        :param structure: ``anatomy.Structure``, or its short name, title or segment id.
+        :param points: (x, y) inside the structure, (x, y, False) outside of it, in pixels of the frame.
+        :param box: (left, top, right, bottom) around it, in pixels.
+        :param model: name or folder of a bundle that answers clicks, see ``promptables``; None for the default one.
+        :raises FetalEchoError: InvalidRequest, UnusableBundle, MissingDependency; nothing is changed then.
+
+        >>> logic = FetalEchoSegLogic()
+        >>> mask = logic.refine(masks, 1, "LV", points=[(60, 52)], box=(45, 40, 75, 70))  # doctest: +SKIP
+        >>> mask.any(), logic.drawnBy(masks)[1]  # doctest: +SKIP
+        (np.True_, 'clicks')
+        """
+        from FetalEchoSegLib.dependencies import require_installed
+
+        require_installed()  # before the imports that need them
+        from FetalEchoSegLib.anatomy import Structure
+        from FetalEchoSegLib.errors import InvalidRequest
+        from FetalEchoSegLib.scene.click_console import refineFrame
+
+        try:
+            wanted = Structure.parse(structure) if isinstance(structure, str) else Structure(structure)
+        except ValueError as error:
+            raise InvalidRequest(str(error)) from error
+        return refineFrame(masks, frame, wanted, points, box, model or "", device)
+
     def propagate(
         self,
         masks: Any,

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 Change = Callable[[Prompts], Prompts]
 _DROPPED = "Another image or segment is shown: the click that waited was dropped."
+NOTHING_DRAWN = "Nothing is drawn yet that could be taken away: click inside the structure first."
+NOTHING_FOUND = "The model finds nothing there: click nearer to the middle, or draw a box."
 _STARTS_KEPT = 500  # of 32 KB each at 512 x 512
 
 
@@ -360,12 +362,12 @@ class ClickSession:
         if not prompts.is_said:
             return self._takeBack(editor, target, history, own, start & ~content)
         if prompts.box is None and not any(point.positive for point in prompts.points) and not start.any():
-            raise InvalidRequest("Nothing is drawn yet that could be taken away: click inside the structure first.")
+            raise InvalidRequest(NOTHING_DRAWN)
         asked = self.refiner.starting_from(target.source, target.frame, start, prompts)
         reply = self.refiner.answer(target.source, target.frame, asked)
         found = reply.answer.mask & ~content
         if not found.any():
-            raise InvalidRequest("The model finds nothing there: click nearer to the middle, or draw a box.")
+            raise InvalidRequest(NOTHING_FOUND)
         self._write(editor, target, own, found)
         history.record(target.key, prompts.with_mask(reply.answer.logits), mask_fingerprint(segmentMask(target)))
         self._storage.save(target.owner)
