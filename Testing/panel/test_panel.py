@@ -20,7 +20,9 @@ def show(view=View.FOUR_CHAMBER):
     panel = driver.open_module("FetalEchoSeg")
     logic, cine = panel.self().logic, makeCine(10)
     browser = logic.addCine(cine, "Clip")
-    masks = logic.addPrediction(makeResult(cine, np.linspace(0.4, 0.99, 10), view), browser)
+    # Qt would like labels that wrap to be wider, the more they have to say.
+    notes = tuple(f"Note {number} of what is to be known of this result, in a sentence of its own." for number in "123")
+    masks = logic.addPrediction(makeResult(cine, np.linspace(0.4, 0.99, 10), view, notes=notes), browser)
     parameters = logic.getParameterNode()
     parameters.browser, parameters.masks, parameters.gestationalAge = browser, masks, 22.0
     driver.wait_until(lambda: panel.ui.measureTable.rowCount and not panel.self().state.isBusy, 30)
