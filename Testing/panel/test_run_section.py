@@ -198,12 +198,11 @@ def test_slicer_stays_usable_and_cancel_keeps_the_finished_frames(panel, paramet
         clip.SetSelectedItemNumber(frame)
         driver.process_events()
         assert panel.self().state.frame == frame
-    began = time.monotonic()
     driver.click(panel.ui.applyButton)
     assert not panel.ui.applyButton.enabled
     assert panel.ui.progressLabel.text == "Cancelling..."
-    ready(panel, 5)
-    assert time.monotonic() - began < 1.5  # the network is deaf: it was left to itself after 0.8 s
+    ready(panel)
+    assert not gate.opened.is_set()  # the network is deaf: it was left to itself
     assert logic.prediction(parameters.masks).done.sum() == done
     assert f"Cancelled after {done} of 8 frames; the finished ones are kept." in panel.ui.notesLabel.text
     gate.open()
