@@ -77,7 +77,7 @@ def _size(name: str, config: object, rounds: int, reference: str | None) -> list
         (f"{name}: lean bf16 over plain fp32", ms["plain fp32"] / ms["lean bf16"], "x faster"),
     ]
     del network, encoders
-    return rows + _clicks(name, model) + _ahead(name, model)
+    return rows + _clicks(name, model) + in_scene(name, model) + _ahead(name, model)
 
 
 def _relative(found: torch.Tensor, exact: torch.Tensor) -> float:
@@ -148,6 +148,57 @@ def _clicks(name: str, model: object) -> list[Row]:
         (f"{name}: of it prompt encoder and decoder, median", statistics.median(decoder), "ms"),
         *((f"{name}: {what}", value, "ms") for what, value in ms.items()),
         (f"{name}: embedding from the cache, 95 of 100", float(np.percentile(hits, 95)), "ms"),
+    ]
+
+
+def in_scene(name: str, model: object) -> list[Row]:
+    """From the click to the mask in the scene, embedding ready: answered, written by Slicer's editor, remembered.
+
+    A frame of 512 x 512 with all fourteen segments drawn; without views, which draw afterwards.
+    """
+    from FetalEchoSegLib.scene.headless import startHeadlessSlicer
+
+    slicer = startHeadlessSlicer()
+    from FetalEchoSegLib.anatomy import Structure
+    from FetalEchoSegLib.cine import Cine
+    from FetalEchoSegLib.scene.cine_nodes import addCineToScene
+    from FetalEchoSegLib.scene.click_session import Clicked, ClickSession
+    from FetalEchoSegLib.scene.click_target import targetOfEditor
+    from FetalEchoSegLib.scene.plane_masks import LogicEditor
+    from FetalEchoSegLib.scene.segmentation_nodes import addEmptyMasksToScene, setFrameLabels
+
+    slicer.mrmlScene.Clear(0)
+    frames = np.stack([seeded_frame(*FRAME, seed, color=False) for seed in range(4)])
+    sequence, browser = addCineToScene(Cine.from_array(frames, spacing=(0.3, 0.3)), "Clip")
+    masks = addEmptyMasksToScene(sequence, browser, "Masks")
+    labels = np.zeros(FRAME, dtype=np.uint8)
+    for structure in Structure:
+        labels[30 * structure : 30 * structure + 25, 60:440] = structure
+    setFrameLabels(masks, 0, labels)
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentEditorNode")
+    node.SetAndObserveSegmentationNode(browser.GetProxyNode(masks))
+    node.SetAndObserveSourceVolumeNode(browser.GetProxyNode(sequence))
+    node.SetSelectedSegmentID(Structure.LEFT_VENTRICLE.info.segment_id)
+    editor, session = LogicEditor(node), ClickSession()
+    session.useModel(model)
+    target = targetOfEditor(node)
+    session.refiner.wait_for(target.source, target.frame).result()
+    rng = np.random.default_rng(0)
+    times = []
+    for number in range(120):
+        if number % 3 == 0:
+            session.clear(target)
+        x, y = rng.uniform(10, 500, 2)
+        began = time.perf_counter()
+        session.addPoint(editor, targetOfEditor(node), x, y)
+        took = 1e3 * (time.perf_counter() - began)
+        if isinstance(session.outcome, Clicked) and session.outcome.iou is not None:  # something was found
+            times.append(took)
+    session.close()
+    slicer.mrmlScene.Clear(0)
+    return [
+        (f"{name}: click to mask in the scene, median", statistics.median(times), "ms"),
+        (f"{name}: click to mask in the scene, 95 of 100", float(np.percentile(times, 95)), "ms"),
     ]
 
 
