@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 import threading
 
 import numpy as np
@@ -538,3 +539,17 @@ def test_the_model_that_ships_improves_a_wrong_contour_click_by_click(phantom):
 
 def middle(mask):
     return tuple(float(places.mean()) for places in np.nonzero(mask)[::-1])
+
+
+def test_the_effect_is_offered_from_the_start_by_its_package():
+    """Not by its file in the package's place, which Slicer would make of a folder that nobody has imported."""
+    names = [effect.name for effect in slicer.qSlicerSegmentEditorEffectFactory.instance().registeredEffects()]
+    assert names.count("SAM-Med2D") == 1
+    package = sys.modules["SegmentEditorSAMMed2DLib"]
+    assert package.__path__
+    assert (
+        package.SegmentEditorEffect is sys.modules["SegmentEditorSAMMed2DLib.SegmentEditorEffect"].SegmentEditorEffect
+    )
+    editor = driver.segment_editor()
+    assert not driver.find(driver.find(editor, "EffectsGroupBox"), "SAM-Med2D").icon.isNull()
+    assert "Ctrl" in editor.effectByName("SAM-Med2D").helpText()

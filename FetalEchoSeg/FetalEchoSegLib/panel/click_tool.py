@@ -345,7 +345,7 @@ class ClickTool(VTKObservationMixin):
 
     def _targetInSight(self) -> ClickTarget:
         """What a click in the view that was used last means, or else in any that shows the image."""
-        views = sorted(sliceViews(), key=lambda view: view is not self._view)
+        views = sorted(sliceViews(), key=lambda view: view != self._view)
         problem = None
         for sliceNode in [view.mrmlSliceNode() for view in views] or [None]:
             try:
@@ -451,17 +451,17 @@ class ClickTool(VTKObservationMixin):
             for index, (xy, point) in enumerate(zip(places, prompts.points, strict=True))
         ]
         box, isBoxWaiting = prompts.box, waiting > len(prompts.points) - answered
-        if self._drag is not None and self._press is not None and self._press.view is view:
+        if self._drag is not None and self._press is not None and self._press.view == view:
             box, isBoxWaiting = Box.between(self._press.position, self._drag), True
         corners = None
         if box is not None:
             at = [(box.left, box.top), (box.right, box.top), (box.right, box.bottom), (box.left, box.bottom)]
             corners = [tuple(xy) for xy in project(view, target.plane, at)]
         outline = None
-        if self._preview is not None and self._preview[0] is view:
+        if self._preview is not None and self._preview[0] == view:
             lines = maskOutline(self._preview[1])
             outline = project(view, target.plane, lines.reshape(-1, 2)).reshape(-1, 2, 2)
-        hovered = self._hovered[1] if self._hovered[0] is view else None
+        hovered = self._hovered[1] if self._hovered[0] == view else None
         markers.show(shown, corners, isBoxWaiting, hovered, outline)
 
     def _hover(self, view: Any, index: int | None) -> None:
