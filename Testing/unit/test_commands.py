@@ -170,6 +170,7 @@ def test_an_option_of_models_that_would_do_nothing_is_refused(capsys, lone):
 
 def test_models_says_when_there_is_none(capsys, monkeypatch):
     monkeypatch.setattr("FetalEchoSegLib.bundle.list_bundles", list)
+    monkeypatch.setattr("FetalEchoSegLib.promptable.bundle.list_promptables", list)
     assert main(["models"]) == 0
     assert "No model is installed; install one" in capsys.readouterr().out
 
