@@ -34,6 +34,7 @@ def test_example_runs(example, tmp_path, capsys):
     if "labels" in names:
         assert names["labels"].shape == (3, 128, 128)
         assert names["frames"].GetNumberOfRows() == 3
+        assert names["corrected"].any()
         titles = [names["measures"].GetCellText(row, 0) for row in range(names["measures"].GetNumberOfRows())]
         assert any("axis" in title.casefold() for title in titles), titles
         assert (tmp_path / "out.mrb").is_file()
