@@ -169,12 +169,16 @@ class EmaConfig(Block):
     """Unlabelled frames a step, each seen once weakly and twice strongly augmented."""
     accumulation: int = Field(default=1, ge=1, le=256)
     """Batches added up before the weights move: the effect of larger ones in the memory of one."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """AdamW, made for weights that know something already; muon learns faster from random ones."""
+    matrix_rate: float = Field(default=4.0, gt=0.0, le=100.0)
+    """Muon's learning rate for weight matrices and kernels, in learning rates of everything else."""
     learning_rate: float = Field(default=1e-3, gt=0.0, le=1.0, json_schema_extra=COMMON)
     """Of decoder and heads."""
     encoder_learning_rate: float = Field(default=1e-4, ge=0.0, le=1.0)
     """Of the encoder or its adapters."""
     weight_decay: float = Field(default=0.01, ge=0.0, le=1.0)
-    """Of AdamW."""
+    """Share of the learning rate by which weights shrink in a step."""
     warm_up_epochs: float = Field(default=1.0, ge=0.0, le=1000.0)
     """Epochs in which the learning rate rises from zero."""
     schedule: Literal["poly", "cosine", "constant"] = "poly"

@@ -126,8 +126,8 @@ def train_clicks(
         average = torch.optim.swa_utils.AveragedModel(
             learner, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(schedule.ema_decay)
         )
-        muon, adamw = _optimizers(learner, stage, schedule)
-        parts: dict[str, Any] = {"learner": learner, "average": average, "muon": muon, "adamw": adamw}
+        optimizer = _optimizer(learner, stage, schedule)
+        parts: dict[str, Any] = {"learner": learner, "average": average, "optimizer": optimizer}
         first = 0
         if saved is not None and number == saved["stage"]:
             first = int(saved["epoch"])
@@ -135,18 +135,18 @@ def train_clicks(
                 part.load_state_dict(saved[name])
         seen = samples.reduced(stage.size)
         for epoch in range(first, stage.epochs):
-            _train_epoch(learner, average, (muon, adamw), seen, schedule, number, epoch, bf16)
+            _train_epoch(learner, average, optimizer, seen, schedule, number, epoch, bf16)
             states = {name: part.state_dict() for name, part in parts.items()}
             _keep(kept, {**states, "stage": number, "epoch": epoch + 1})
         learned = {name: getattr(average.module, name).state_dict() for name in ("network", "reader")}
     return {name: tensor.detach().cpu() for name, tensor in learned["network"].items()}
 
 
-def _optimizers(
-    learner: torch.nn.ModuleDict, stage: Stage, schedule: ClickSchedule
-) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
+def _optimizer(learner: torch.nn.ModuleDict, stage: Stage, schedule: ClickSchedule) -> torch.optim.AdamW:
     """Muon for the matrices inside the two transformers, AdamW for all the rest."""
     import torch
+
+    from .muon import MuonAdamW
 
     network: Any = learner["network"]
     matrices = [
@@ -157,17 +157,18 @@ def _optimizers(
     ]
     named = {id(matrix) for matrix in matrices}
     rest = [parameter for parameter in learner.parameters() if id(parameter) not in named]
-    rate, decay = stage.learning_rate, schedule.weight_decay
-    return (
-        torch.optim.Muon(matrices, lr=schedule.matrices * rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(rest, lr=rate, weight_decay=decay, betas=(0.9, 0.98)),
-    )
+    rate = stage.learning_rate
+    groups = [
+        {"params": matrices, "peak": schedule.matrices * rate, "matrices": True},
+        {"params": rest, "peak": rate},
+    ]
+    return MuonAdamW(groups, lr=rate, weight_decay=schedule.weight_decay, betas=(0.9, 0.98))
 
 
 def _train_epoch(
     learner: Any,
     average: Any,
-    optimizers: Sequence[torch.optim.Optimizer],
+    optimizer: torch.optim.AdamW,
     samples: Samples,
     schedule: ClickSchedule,
     number: int,
@@ -182,19 +183,16 @@ def _train_epoch(
     torch.manual_seed(schedule.seed + 1000 * (number + 1) + epoch)
     device = next(learner.parameters()).device
     began, losses, scores = time.monotonic(), [], []
-    rates = (schedule.matrices * stage.learning_rate, stage.learning_rate)
     for step, batch in enumerate(_batches(samples, schedule, number, epoch, steps)):
-        for optimizer, rate in zip(optimizers, rates, strict=True):
-            for group in optimizer.param_groups:
-                group["lr"] = rate * learning_rate((epoch + step / steps) / stage.epochs)
-            optimizer.zero_grad()
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * learning_rate((epoch + step / steps) / stage.epochs)
         if not len(batch[-1]):
             continue
         loss, score = _loss(learner, [part.to(device) for part in batch], schedule, stage.clicks, rng, bf16)
+        optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
+        optimizer.step()
         average.update_parameters(learner)
         losses.append(float(loss.detach()))
         scores.append(score)

@@ -21,6 +21,7 @@ from FetalEchoSegLib.networks.unetr import Features
 from torch import nn
 
 from . import losses
+from .muon import MuonAdamW, is_matrix
 from .pseudo_labels import UNCHANGED, FilterLog, PseudoLabels, condition_targets, corrected, pseudo_labels, weighted
 
 if TYPE_CHECKING:
@@ -189,16 +190,24 @@ class EmaStep:
         return {"unsupervised": total, "pseudo_masks": masks, "pseudo_weight": pseudo.weights.mean()}
 
 
-def parameter_groups(network: EchoCare, config: TrainConfig) -> list[dict[str, Any]]:
-    """What the optimizer trains, encoder and the rest apart; ``peak`` is the learning rate after the warm-up."""
+def make_optimizer(network: EchoCare, config: TrainConfig) -> torch.optim.AdamW:
+    """The optimizer of stage 1; each group's ``peak`` is its learning rate after the warm-up.
+
+    Encoder and the rest have rates of their own, and with Muon so have the matrices of either.
+    """
     ema = config.ema
-    encoder: list[nn.Parameter] = []
-    rest: list[nn.Parameter] = []
-    for name, parameter in network.named_parameters():
-        if parameter.requires_grad:
-            (encoder if name.startswith(("seg_net.Swin_encoder.", "in_adapter.")) else rest).append(parameter)
-    rates = ((encoder, ema.encoder_learning_rate), (rest, ema.learning_rate))
-    return [{"params": group, "lr": rate, "peak": rate} for group, rate in rates if group]
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for path, module in network.named_modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if parameter.requires_grad:
+                encoder = f"{path}.".startswith(("seg_net.Swin_encoder.", "in_adapter."))
+                matrix = ema.optimizer == "muon" and is_matrix(module, name, parameter)
+                groups.setdefault((encoder, matrix), []).append(parameter)
+    settings = []
+    for (encoder, matrix), parameters in sorted(groups.items(), reverse=True):
+        rate = (ema.encoder_learning_rate if encoder else ema.learning_rate) * (ema.matrix_rate if matrix else 1.0)
+        settings.append({"params": parameters, "lr": rate, "peak": rate, "matrices": matrix})
+    return MuonAdamW(settings, weight_decay=ema.weight_decay)
 
 
 def learning_rate_factor(config: TrainConfig, step: int, steps_per_epoch: int) -> float:

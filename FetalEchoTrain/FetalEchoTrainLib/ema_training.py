@@ -15,7 +15,7 @@ from FetalEchoSegLib.errors import Cancelled
 
 from .boundary_masks import Corrections, refine_pseudo_masks
 from .checkpoint import forget_after, load_newest, save_best, save_checkpoint
-from .ema_stage import EmaStep, Student, learning_rate_factor, parameter_groups, seed_torch, unlabelled_weight
+from .ema_stage import EmaStep, Student, learning_rate_factor, make_optimizer, seed_torch, unlabelled_weight
 from .loader import Batch, Loader
 from .losses import positive_weights
 from .run_context import STAGES, Diverged, RunContext
@@ -72,7 +72,7 @@ class EmaTraining:
         self._teacher = Teacher(network, config.ema.decay, config.ema.teacher == "ema")
         self._student, self._optimizer = processes.prepare(
             Student(network, config.ema.feature_dropout),
-            torch.optim.AdamW(parameter_groups(network, config), weight_decay=config.ema.weight_decay),
+            make_optimizer(network, config),
         )
         self._uses_unlabelled = config.ema.unlabelled and bool(context.data.unlabelled)
         self._corrections = self._make_corrections()

@@ -122,7 +122,7 @@ def _try(
 ) -> _Trial:
     import torch
 
-    from .ema_stage import EmaStep, Student, parameter_groups
+    from .ema_stage import EmaStep, Student, make_optimizer
     from .starting_network import starting_network
     from .teacher import Teacher
 
@@ -132,7 +132,7 @@ def _try(
     network = starting_network(config)[0].to(device).train()
     teacher = Teacher(network, config.ema.decay, config.ema.teacher == "ema")
     step = EmaStep(small, Student(network, config.ema.feature_dropout), teacher, torch.ones(7), device)
-    optimizer = torch.optim.AdamW(parameter_groups(network, config))
+    optimizer = make_optimizer(network, config)
 
     def learn() -> None:
         optimizer.zero_grad()

@@ -97,7 +97,7 @@ def our_step(pixels: int, precision: str) -> Callable[[], None]:
     """One update of ``EmaStep`` with teacher, student, all losses and the optimizer."""
     from FetalEchoSegLib.networks.echocare import EchoCare
     from FetalEchoTrainLib.configuration import TrainConfig
-    from FetalEchoTrainLib.ema_stage import EmaStep, Student, parameter_groups
+    from FetalEchoTrainLib.ema_stage import EmaStep, Student, make_optimizer
     from FetalEchoTrainLib.teacher import Teacher
 
     torch.manual_seed(0)
@@ -106,7 +106,7 @@ def our_step(pixels: int, precision: str) -> Callable[[], None]:
     network.freeze_encoder()
     teacher = Teacher(network)
     step = EmaStep(config, Student(network, 0.0), teacher, torch.ones(7), torch.device("cpu"))
-    optimizer = torch.optim.AdamW(parameter_groups(network, config))
+    optimizer = make_optimizer(network, config)
     batch = _batch(pixels)
     autocast = nullcontext if precision == "fp32" else partial(torch.autocast, "cpu", torch.bfloat16)
 

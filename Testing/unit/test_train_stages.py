@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from FetalEchoSegLib.networks.echocare import EchoCare
 from FetalEchoTrainLib import ema_stage, losses
 from FetalEchoTrainLib.dataset_check import check_data
-from FetalEchoTrainLib.ema_stage import EmaStep, Student, learning_rate_factor, parameter_groups, unlabelled_weight
+from FetalEchoTrainLib.ema_stage import EmaStep, Student, learning_rate_factor, make_optimizer, unlabelled_weight
 from FetalEchoTrainLib.fine_tuning import (
     HeadTraining,
     SeenFrames,
@@ -199,12 +199,23 @@ def test_encoder_and_rest_have_their_own_rates_and_the_frozen_are_left_out(folde
     config = config_of(folder, network__lora_rank=2)
     network = network_of(config)
     network.freeze_encoder()
-    encoder, rest = parameter_groups(network, config)
+    encoder, rest = make_optimizer(network, config).param_groups
     assert (encoder["lr"], rest["lr"]) == (0.005, 0.01)
     trained = {id(p) for p in network.parameters() if p.requires_grad}
     assert {id(p) for group in (encoder, rest) for p in group["params"]} == trained
     adapters = [p for n, p in network.named_parameters() if "linear_" in n and "Swin" in n]
     assert {id(p) for p in adapters} < {id(p) for p in encoder["params"]}
+
+
+def test_with_muon_the_matrices_have_rates_of_their_own(folder):
+    config = config_of(folder, ema__optimizer="muon", ema__matrix_rate=3.0)
+    network = network_of(config)
+    groups = make_optimizer(network, config).param_groups
+    assert [(g["matrices"], pytest.approx(g["peak"])) for g in groups] == [
+        (True, 0.015), (False, 0.005), (True, 0.03), (False, 0.01),
+    ]  # fmt: skip
+    assert sorted(id(p) for g in groups for p in g["params"]) == sorted(id(p) for p in network.parameters())
+    assert all(p.ndim > 1 for g in groups if g["matrices"] for p in g["params"])
 
 
 def test_learning_rates_rise_and_fall_as_the_configuration_says(folder):
