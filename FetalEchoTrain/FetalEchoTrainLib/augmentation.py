@@ -64,6 +64,15 @@ class Geometry:
         return shown == 0
 
 
+def augment(
+    image: np.ndarray, mask: np.ndarray, config: AugmentationConfig, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """One random view of an (S, S) uint8 frame, float32 in 0..1, and of its (S, S) uint8 mask."""
+    geometry = draw_geometry(config, image.shape[0], rng)
+    placed = geometry.warp(image.astype(np.float32) / 255)
+    return vary_appearance(placed, config, rng), geometry.warp(mask)
+
+
 def draw_geometry(config: AugmentationConfig, size: int, rng: np.random.Generator) -> Geometry:
     """A random placement of a frame of (size, size) pixels."""
     import cv2

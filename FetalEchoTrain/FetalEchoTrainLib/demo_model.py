@@ -22,7 +22,9 @@ from FetalEchoSegLib.anatomy import N_LABELS, Condition, Structure, condition_ta
 from FetalEchoSegLib.errors import InvalidDataset
 from FetalEchoSegLib.fetus_layout import TRAIN_LABELED, VALID
 
+from .augmentation import augment
 from .calibration import fit_thresholds
+from .configuration import AugmentationConfig
 from .dataset import reduce_image, reduce_mask
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ class Round:
     """Training from the best weights so far, with a fresh optimizer and one cosine of the learning rate.
 
     stages        (side in pixels, epochs) one after another; half size costs a quarter
-    augmentation  1 for the full strength of ``augment``; mild augmentation last sharpens the outlines
+    augmentation  1 for the full strength of ``augmentation.augment``; mild augmentation last sharpens the outlines
     """
 
     stages: tuple[tuple[int, int], ...]
@@ -106,34 +108,6 @@ def load_samples(dataset: Path, list_name: str, size: int) -> Samples:
     )
 
 
-def augment(
-    image: np.ndarray, mask: np.ndarray, rng: np.random.Generator, strength: float = 1.0
-) -> tuple[np.ndarray, np.ndarray]:
-    """One random view of a frame, float32 in 0..1 and its mask.
-
-    Small turns, zooms and shifts, and what differs between devices: gain, contrast, blur, noise, depth-dependent gain.
-    Never a flip or a quarter turn: laterality is the diagnosis of a right aortic arch.
-    """
-    import cv2
-
-    size = image.shape[0]
-    zoom = rng.uniform(1 - 0.15 * strength, 1 + 0.18 * strength)
-    turn: np.ndarray = cv2.getRotationMatrix2D((size / 2, size / 2), rng.normal(0, 10 * strength), zoom)
-    turn[:, 2] += rng.normal(0, 0.03 * strength * size, 2)
-    warped: np.ndarray = cv2.warpAffine(image, turn, (size, size), flags=cv2.INTER_LINEAR).astype(np.float32) / 255
-    mask = cv2.warpAffine(mask, turn, (size, size), flags=cv2.INTER_NEAREST)
-    if rng.random() < 0.3:
-        warped = cv2.GaussianBlur(warped, (0, 0), rng.uniform(0.4, 0.4 + strength))
-    warped = np.clip(warped, 0, 1) ** rng.uniform(1 - 0.4 * strength, 1 + 0.6 * strength)
-    slope = rng.normal(0, 0.25 * strength) * np.linspace(-1, 1, size, dtype=np.float32)
-    gain = rng.uniform(1 - 0.3 * strength, 1 + 0.35 * strength) * np.exp(slope)
-    warped = warped * gain[:, None]
-    if rng.random() < 0.5:
-        noise = cv2.GaussianBlur(rng.normal(0, 1, (size, size)).astype(np.float32), (0, 0), rng.uniform(0.5, 1.5))
-        warped = warped + noise * rng.uniform(0.01, 0.01 + 0.07 * strength)
-    return np.clip(warped, 0, 1).astype(np.float32), mask
-
-
 def train(samples: Samples, validation: Samples, schedule: Schedule, work: Path) -> EchoCare:
     """Train the tiny network, round by round, and return its exponential moving average in eval mode.
 
@@ -166,6 +140,7 @@ def _train_round(
     pos_weight = _positive_weights(samples)
     steps = len(samples) // schedule.batch_size
     total = steps * sum(epochs for _, epochs in part.stages)
+    varied = AugmentationConfig(strength=part.augmentation)
     began, step = time.monotonic(), 0
     for size, epochs in part.stages:
         seen, checked = samples.reduced(size), validation.reduced(size)
@@ -175,7 +150,7 @@ def _train_round(
             for rows in order.reshape(steps, schedule.batch_size):
                 for group in optimizer.param_groups:
                     group["lr"] = part.learning_rate * learning_rate(step / total)
-                pairs = [augment(seen.images[i], seen.masks[i], rng, part.augmentation) for i in rows]
+                pairs = [augment(seen.images[i], seen.masks[i], varied, rng) for i in rows]
                 images = torch.from_numpy(np.stack([p[0] for p in pairs]))[:, None]
                 masks = torch.from_numpy(np.stack([p[1] for p in pairs]).astype(np.int64))
                 loss = _loss(model, images, masks, seen.views[rows], seen.conditions[rows], pos_weight)
@@ -284,7 +259,8 @@ def fit_condition_head(network: EchoCare, samples: Samples, schedule: Schedule) 
     rounds = []
     for strength in (0.0, 0.4, 0.4):
         pairs = zip(samples.images, samples.masks, strict=True)
-        images = [augment(image, mask, rng, strength)[0] if strength else image / 255 for image, mask in pairs]
+        varied = AugmentationConfig(strength=strength)
+        images = [augment(image, mask, varied, rng)[0] if strength else image / 255 for image, mask in pairs]
         rounds.append(_pooled_features(network, np.asarray(images, dtype=np.float32)))
     features = torch.cat(rounds)
     truth = torch.from_numpy(samples.conditions).repeat(len(rounds), 1)

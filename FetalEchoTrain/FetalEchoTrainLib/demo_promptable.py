@@ -35,8 +35,10 @@ from FetalEchoSegLib.fetus_layout import TRAIN_LABELED, VALID
 from FetalEchoSegLib.promptable.configuration import CELLS_PER_TOKEN
 from FetalEchoSegLib.promptable.geometry import MASK_PROMPT_LOGIT
 
+from .augmentation import augment
 from .clicks import Case, measure_clicks, structure_mask
-from .demo_model import NOTICE, Parts, Samples, augment, learning_rate, load_samples, make_dataset
+from .configuration import AugmentationConfig
+from .demo_model import NOTICE, Parts, Samples, learning_rate, load_samples, make_dataset
 
 if TYPE_CHECKING:
     import torch
@@ -58,7 +60,7 @@ class Stage:
     """Epochs at one size, with an optimizer and a cosine of the learning rate of their own.
 
     size          side of the frames in pixels, which divides theirs
-    augmentation  1 for the full strength of ``augment``
+    augmentation  1 for the full strength of ``augmentation.augment``
     clicks        whether structures are prompted; without, only the head that reads them all is trained
     """
 
@@ -242,9 +244,10 @@ def _batch(
     import torch
     from FetalEchoSegLib.promptable.configuration import PIXEL_MEAN, PIXEL_STD
 
+    varied = AugmentationConfig(strength=augmentation)
     images, every, targets, owners = [], [], [], []
     for owner, row in enumerate(rows):
-        image, labels = augment(samples.images[row], samples.masks[row], rng, augmentation)
+        image, labels = augment(samples.images[row], samples.masks[row], varied, rng)
         images.append(image)
         every.append(labels)
         masks = [structure_mask(labels, Structure(int(v))) for v in np.unique(labels) if v]

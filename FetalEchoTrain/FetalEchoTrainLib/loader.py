@@ -21,7 +21,7 @@ import numpy as np
 from FetalEchoSegLib.anatomy import Condition, View, condition_table
 from FetalEchoSegLib.errors import FetalEchoError, InvalidDataset
 
-from .augmentation import Geometry, draw_geometry, vary_appearance
+from .augmentation import Geometry, augment, draw_geometry, vary_appearance
 from .configuration import TrainConfig
 from .dataset import Frame, Sample, TrainingData, read_frame, read_truth
 from .mixing import CutMix, draw_box, partners
@@ -266,9 +266,9 @@ class Loader:
             rng = self._stream(_LABELLED, epoch, step, row)
             used, sample = self._read(frame, rng)
             assert sample.mask is not None
-            geometry = draw_geometry(config, self._reader.size, rng)
-            images.append(vary_appearance(geometry.warp(_unit(sample.image)), config, rng))
-            masks.append(geometry.warp(sample.mask))
+            image, mask = augment(sample.image, sample.mask, config, rng)
+            images.append(image)
+            masks.append(mask)
             samples.append(sample)
             ids.append(used.digest)
         return LabelledBatch(

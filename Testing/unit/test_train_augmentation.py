@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("pydantic")
 cv2 = pytest.importorskip("cv2")
 
-from FetalEchoTrainLib.augmentation import Geometry, draw_geometry, vary_appearance
+from FetalEchoTrainLib.augmentation import Geometry, augment, draw_geometry, vary_appearance
 from FetalEchoTrainLib.configuration import AugmentationConfig
 from FetalEchoTrainLib.mixing import CutMix, MixUp, draw_box, partners
 
@@ -78,6 +78,16 @@ def test_image_and_mask_are_placed_together():
         if (moved > 0).any():
             assert np.abs(image - moved / 3)[moved > 0].mean() < 0.2
             assert image[moved == 0].mean() < 0.05
+
+
+def test_a_frame_and_its_mask_become_one_view():
+    mask = letter_f()
+    rng = np.random.default_rng(3)
+    for _ in range(30):
+        image, moved = augment(mask * 80, mask, AugmentationConfig(shadow=0), rng)
+        assert image.dtype == np.float32
+        assert 0 <= image.min() <= image.max() <= 1
+        assert image[moved == 3].mean() > image[moved == 0].mean() + 0.1
 
 
 def test_what_is_cut_off_is_black_and_gets_the_fill_of_maps():
