@@ -99,7 +99,7 @@ class RunFolder:
         except OSError as error:
             raise UnwritableOutput(f"Cannot write the run to {self.path}: {reason(error)}.") from error
         with file:
-            if not _lock(file):
+            if not lock_file(file):
                 file.seek(0)
                 who = file.read(200).strip() or "another process"
                 raise InvalidRequest(f"{self.path} is in use by {who}: wait, stop it, or choose another folder.")
@@ -114,16 +114,16 @@ class RunFolder:
                 with suppress(OSError, ValueError):
                     file.seek(0)
                     file.truncate()
-                _unlock(file)
+                unlock_file(file)
 
     @property
     def is_held(self) -> bool:
         """Whether a process trains in this folder."""
         try:
             with (self.path / "lock").open("r+", encoding="utf-8") as file:
-                free = _lock(file)
+                free = lock_file(file)
                 if free:
-                    _unlock(file)
+                    unlock_file(file)
                 return not free
         except OSError:
             return False
@@ -384,7 +384,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     return found
 
 
-def _lock(file: IO[str]) -> bool:
+def lock_file(file: IO[str]) -> bool:
     """Take the file's lock without waiting; False if another process has it."""
     try:
         if sys.platform == "win32":
@@ -401,7 +401,8 @@ def _lock(file: IO[str]) -> bool:
     return True
 
 
-def _unlock(file: IO[str]) -> None:
+def unlock_file(file: IO[str]) -> None:
+    """Let go of what ``lock_file`` took."""
     with suppress(OSError, ValueError):
         if sys.platform == "win32":
             import msvcrt

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,10 +45,11 @@ def plan(
     return tuple(PlannedRun(one, RunFolder(folder) if folder else RunFolder.of(one)) for one in configs)
 
 
-def carry_out(planned: PlannedRun, resume: bool, *streams: Stream) -> Path:
+def carry_out(planned: PlannedRun, resume: bool, *streams: Stream, queue: bool = False) -> Path:
     """Train in a run's folder and return the bundle's; every event also goes to ``streams``.
 
     resume  go on with an earlier run of the folder; without, a folder that holds one is refused
+    queue   wait until no other training has the device
     Whatever ends the run early is its last event and is raised again: FetalEchoError, OSError, MemoryError. Of several
     processes (``accelerate launch``) the first one has the folder and the events; the others only compute.
     """
@@ -63,13 +65,23 @@ def carry_out(planned: PlannedRun, resume: bool, *streams: Stream) -> Path:
     with run.held(), run.open_events() as file:
         events = Events(*streams, file)
         try:
-            return train(planned.config, run, events, resume)
+            with _turn(planned, events) if queue else nullcontext():
+                return train(planned.config, run, events, resume)
         except Cancelled as stop:  # no failure: the run can go on
             events.log(sentence(stop))
             raise
         except (FetalEchoError, OSError, MemoryError) as error:
             events.error(sentence(error))
             raise
+
+
+def _turn(planned: PlannedRun, events: Events) -> AbstractContextManager[None]:
+    from FetalEchoSegLib.devices import choose_device
+
+    from .device_queue import turn_on
+
+    wanted = planned.config.run
+    return turn_on(choose_device(wanted.device, wanted.precision).device, planned.folder, events)
 
 
 def sentence(error: Exception) -> str:

@@ -1,6 +1,6 @@
 """The process that trains, apart from whoever watches it.
 
-    python -m FetalEchoTrainLib.worker CONFIG --run FOLDER [--resume] [--arm ARM] [--seed N]
+    python -m FetalEchoTrainLib.worker CONFIG --run FOLDER [--resume] [--queue] [--arm ARM] [--seed N]
     accelerate launch -m FetalEchoTrainLib.worker CONFIG --run FOLDER [--resume]
 
 Events go to standard output, one JSON object a line (``events``). The exit code tells how it ended: 0 finished, 3
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run = RunFolder(options.run)
     try:
         config = load_config(options.config, options.arm, options.seed)
-        carry_out(PlannedRun(config, run), options.resume, sys.stdout)
+        carry_out(PlannedRun(config, run), options.resume, sys.stdout, queue=options.queue)
     except Cancelled:
         return STOPPED
     except (FetalEchoError, OSError, MemoryError) as error:
@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("config", metavar="CONFIG", help="YAML file, or the name of one that ships with FetalEcho")
     parser.add_argument("--run", type=Path, required=True, metavar="FOLDER", help="folder of the run")
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint")
+    parser.add_argument("--queue", action="store_true", help="wait until no other training has the device")
     parser.add_argument("--arm", help="in place of the configuration's")
     parser.add_argument("--seed", type=int, help="in place of the configuration's")
     return parser
