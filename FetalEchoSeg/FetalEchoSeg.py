@@ -2,9 +2,7 @@
 
 import enum
 import logging
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +138,7 @@ class FetalEchoSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = None
         self.state = None
         self.sections: dict[str, Any] = {}
-        self.job = None
+        self.footer = None
         self._parameterNode = None
 
     def setup(self) -> None:
@@ -149,6 +147,7 @@ class FetalEchoSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         # Not at the top: the module file is imported at every start of Slicer, also if nobody opens the panel.
         from FetalEchoSegLib.panel.dependencies_section import DependenciesSection
         from FetalEchoSegLib.panel.input_section import InputSection
+        from FetalEchoSegLib.panel.job_footer import JobFooter
         from FetalEchoSegLib.panel.measure_section import MeasureSection
         from FetalEchoSegLib.panel.model_section import ModelSection
         from FetalEchoSegLib.panel.refine_section import RefineSection
@@ -163,6 +162,9 @@ class FetalEchoSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui = slicer.util.childWidgetVariables(footer)
         self.logic = FetalEchoSegLogic()
         self.state = PanelState(self.logic)
+        self.footer = JobFooter(
+            self.ui, _("FetalEcho Segmentation"), self.state.setBusy, self.state.progressChanged.emit
+        )
         order = (
             InputSection,
             ModelSection,
@@ -179,8 +181,6 @@ class FetalEchoSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             section.load(self.layout)
         self.layout.addWidget(footer)
         self.layout.addStretch(1)
-        self.ui.cancelButton.connect("clicked(bool)", self.onCancelButton)
-        self._showJob(None)
 
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
@@ -244,116 +244,32 @@ class FetalEchoSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for section in self.sections.values():
             section.update()
 
-    # jobs
+    # jobs, for the sections: see ``panel.job_footer.JobFooter``
 
-    def runJob(
-        self,
-        title: str,
-        work: Callable[..., Any],
-        finished: Callable[[Any], None],
-        stopped: Callable[[], None] | None = None,
-        failed: Callable[[BaseException], None] | None = None,
-        cancelButton: bool = True,
-    ) -> Any:
-        """Run ``work(report, cancelled)`` outside the user interface's thread; one job at a time.
+    @property
+    def job(self) -> Any:
+        """The job that runs, or None."""
+        return self.footer.job
 
-        :param title: what the line at the bottom says meanwhile, such as "Reading clip.dcm".
-        :param finished: called with the result, on the main thread.
-        :param stopped: called after a cancel that left no result.
-        :param failed: called with the exception after the user was told of it.
-        :param cancelButton: False when the section has a Cancel button of its own.
-        :return: the ``panel.jobs.Job``, or None when another job still runs.
-        """
-        from FetalEchoSegLib.panel.jobs import Job
-
-        if self.job is not None:
-            return None
-
-        def ended() -> None:
-            self.job = None
-            self._showJob(None)
-            self.state.setBusy(False)
-
-        def onFinished(result: Any) -> None:
-            ended()
-            with self.showingErrors(title):
-                finished(result)
-
-        def onStopped() -> None:
-            ended()
-            self.showStatus(_("Cancelled."))
-            if stopped is not None:
-                stopped()
-
-        def onFailed(error: BaseException) -> None:
-            ended()
-            with self.showingErrors(title):
-                raise error
-            if failed is not None:
-                failed(error)
-
-        self.job = Job(work, onFinished, onFailed, self._onProgress, onStopped)
-        self._showJob(title, cancelButton)
-        self.state.setBusy(True)
-        self.job.start()
-        return self.job
+    def runJob(self, *arguments: Any, **options: Any) -> Any:
+        """Run work outside the user interface's thread, one job at a time."""
+        return self.footer.runJob(*arguments, **options)
 
     def abandonJob(self) -> None:
         """Stop the running job, if any, and forget it: what it works for goes away."""
-        if self.job is not None:
-            self.job.abandon()
-            self.job = None
-            self._showJob(None)
-            self.state.setBusy(False)
+        self.footer.abandonJob()
 
     def onCancelButton(self, checked: bool = False) -> None:
         """Stop the running job."""
-        if self.job is not None:
-            self.job.cancel()
-            self.ui.cancelButton.setEnabled(False)
-            self.showStatus(_("Cancelling..."))
+        self.footer.onCancelButton()
 
     def showStatus(self, text: str) -> None:
         """Say what has just happened, in the line at the bottom of the panel."""
-        self.ui.statusLabel.setText(text)
+        self.footer.showStatus(text)
 
-    @contextmanager
-    def showingErrors(self, title: str) -> Iterator[None]:
-        """Show an error as a message: one sentence for what is known, with the traceback for what is not."""
-        from FetalEchoSegLib.errors import FetalEchoError
-
-        try:
-            yield
-        except FetalEchoError as error:
-            logging.warning("%s: %s", title, error)
-            self.showStatus(str(error))
-            slicer.util.errorDisplay(str(error), windowTitle=self._title())
-        except Exception as error:
-            logging.exception(title)
-            text = _("{title} failed: {error}").format(title=title, error=error or type(error).__name__)
-            self.showStatus(text)
-            slicer.util.errorDisplay(text, windowTitle=self._title(), detailedText=traceback.format_exc())
-
-    def _title(self) -> str:
-        return _("FetalEcho Segmentation")
-
-    def _showJob(self, title: str | None, cancelButton: bool = True) -> None:
-        self.ui.progressBar.setVisible(title is not None)
-        self.ui.cancelButton.setVisible(title is not None and cancelButton)
-        self.ui.cancelButton.setEnabled(True)
-        self.ui.progressBar.setRange(0, 0)
-        self.ui.statusLabel.setText(title or "")
-
-    def _onProgress(self, done: int, total: int, text: str, secondsLeft: float | None) -> None:
-        self.ui.progressBar.setRange(0, total)
-        self.ui.progressBar.setValue(done)
-        self.state.progressChanged.emit(done, total, text, secondsLeft)
-        if self.job is not None and self.job.isCancelled:
-            return
-        if secondsLeft is None:
-            self.showStatus(text)
-        else:
-            self.showStatus(_("{text}, {seconds:.0f} s left").format(text=text, seconds=secondsLeft))
+    def showingErrors(self, title: str) -> Any:
+        """Context that shows errors as messages."""
+        return self.footer.showingErrors(title)
 
 
 #
