@@ -8,6 +8,7 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import *
+from slicer.util import VTKObservationMixin
 
 #
 # FetalEchoTrain
@@ -24,8 +25,8 @@ class FetalEchoTrain(ScriptedLoadableModule):
         self.parent.dependencies = ["FetalEchoSeg"]
         self.parent.contributors = ["FetalEcho contributors"]
         self.parent.helpText = _(
-            "Lists the frames whose masks were corrected. Exporting them, training on them and using the new model"
-            " will follow in a later version."
+            "Exports corrected frames into a data set, trains a model on it in a process of its own, and makes that"
+            " model one of FetalEcho Segmentation's."
         )
         self.parent.acknowledgementText = ""
 
@@ -35,30 +36,95 @@ class FetalEchoTrain(ScriptedLoadableModule):
 #
 
 
-class FetalEchoTrainWidget(ScriptedLoadableModuleWidget):
-    """Panel: which frames of the scene were corrected."""
+class FetalEchoTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """Panel: sections over one shared state, and a line at the bottom that says what is going on."""
+
+    def __init__(self, parent: Any = None) -> None:
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic = None
+        self.state = None
+        self.footer = None
+        self.sections: dict[str, Any] = {}
 
     def setup(self) -> None:
         """Build the panel, once, when the module is opened for the first time."""
         ScriptedLoadableModuleWidget.setup(self)
-        uiWidget = slicer.util.loadUI(self.resourcePath("UI/FetalEchoTrain.ui"))
-        self.layout.addWidget(uiWidget)
-        self.ui = slicer.util.childWidgetVariables(uiWidget)
-        uiWidget.setMRMLScene(slicer.mrmlScene)
+        # Not at the top: the module file is imported at every start of Slicer, also if nobody opens the panel.
+        from FetalEchoSegLib.panel.job_footer import JobFooter
+        from FetalEchoTrainLib.panel.deploy_section import DeploySection
+        from FetalEchoTrainLib.panel.export_section import ExportSection
+        from FetalEchoTrainLib.panel.runs_section import RunsSection
+        from FetalEchoTrainLib.panel.state import TrainState
+        from FetalEchoTrainLib.panel.train_section import TrainSection
+
+        footer = slicer.util.loadUI(self.resourcePath("UI/FetalEchoTrain.ui"))
+        self.ui = slicer.util.childWidgetVariables(footer)
         self.logic = FetalEchoTrainLogic()
-        self.ui.refreshButton.connect("clicked(bool)", self.onRefreshButton)
+        self.state = TrainState()
+        self.footer = JobFooter(self.ui, _("FetalEcho Training"), self.state.setBusy)
+        for kind in (ExportSection, TrainSection, RunsSection, DeploySection):
+            section = self.sections[kind.uiName] = kind(self)
+            section.load(self.layout)
+        self.layout.addWidget(footer)
+        self.layout.addStretch(1)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
+        for section in self.sections.values():
+            section.update()
+        if self.parent.isEntered:  # reloaded while it is shown
+            self.enter()
+
+    def cleanup(self) -> None:
+        """Called when the application closes or the module is reloaded; trainings go on."""
+        if self.footer is None:  # setup has not been called, or has failed
+            return
+        self.footer.abandonJob()
+        for section in self.sections.values():
+            section.cleanup()
+        self.removeObservers()
 
     def enter(self) -> None:
         """Called each time the user opens this module."""
-        self.onRefreshButton()
+        for section in self.sections.values():
+            section.enter()
 
-    def onRefreshButton(self) -> None:
-        """Count the corrected frames again."""
-        frames = self.logic.correctedFrames()
-        clips = {frame.masks.GetID() for frame in frames}
-        self.ui.correctedFramesLabel.setText(
-            _("{frames} in {clips} clips").format(frames=len(frames), clips=len(clips))
-        )
+    def exit(self) -> None:
+        """Called each time the user opens a different module; trainings and a running job go on."""
+        for section in self.sections.values():
+            section.exit()
+
+    def onSceneStartClose(self, caller: Any, event: Any) -> None:
+        """Let go of the nodes before they are deleted."""
+        self.footer.abandonJob()
+        self.sections["ExportSection"].forget()
+        self.sections["RunsSection"].sceneClosed()
+        self.sections["DeploySection"].forget()
+
+    def onSceneEndImport(self, caller: Any, event: Any) -> None:
+        """Look at the new scene if the panel is shown."""
+        if self.parent.isEntered:
+            self.sections["ExportSection"].enter()
+            self.sections["DeploySection"].enter()
+
+    # jobs, for the sections: see ``FetalEchoSegLib.panel.job_footer.JobFooter``
+
+    @property
+    def job(self) -> Any:
+        """The job that runs, or None."""
+        return self.footer.job
+
+    def runJob(self, *arguments: Any, **options: Any) -> Any:
+        """Run work outside the user interface's thread, one job at a time."""
+        return self.footer.runJob(*arguments, **options)
+
+    def showStatus(self, text: str) -> None:
+        """Say what has just happened, in the line at the bottom of the panel."""
+        self.footer.showStatus(text)
+
+    def showingErrors(self, title: str) -> Any:
+        """Context that shows errors as messages."""
+        return self.footer.showingErrors(title)
 
 
 #

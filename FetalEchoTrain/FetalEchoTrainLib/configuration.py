@@ -437,6 +437,11 @@ def load_config(path: Path | str, arm: str | None = None, seed: int | None = Non
     return parse_config(table, str(path))
 
 
+def config_from_text(text: str, where: str = "the configuration") -> TrainConfig:
+    """The configuration in a YAML text; ``where`` names it in messages. Raises InvalidConfig, one sentence."""
+    return parse_config(_table_of(text, where), where)
+
+
 def parse_config(table: Mapping[str, Any], where: str) -> TrainConfig:
     """The configuration in a table as YAML gives it; ``where`` names its file in messages. Raises InvalidConfig."""
     try:
@@ -528,16 +533,23 @@ def _read_table(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise InvalidConfig(f"{path}: this is too large for a configuration; name a YAML file.")
-        table = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        return _table_of(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidConfig(f"{path}: this is not readable as YAML ({error}).") from None
+
+
+def _table_of(text: str, where: str) -> dict[str, Any]:
+    try:
+        table = yaml.load(text, _Loader)
+    except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or (str(error).splitlines() or [type(error).__name__])[0]
-        raise InvalidConfig(f"{path}{line}: this is not readable as YAML ({problem}).") from None
+        raise InvalidConfig(f"{where}{line}: this is not readable as YAML ({problem}).") from None
     if table is None:
         return {}
     if not isinstance(table, dict) or not all(isinstance(key, str) for key in table):
-        raise InvalidConfig(f"{path}: a configuration is a table of names and values, such as 'seed: 1'.")
+        raise InvalidConfig(f"{where}: a configuration is a table of names and values, such as 'seed: 1'.")
     return table
 
 

@@ -1,4 +1,4 @@
-"""The chart of areas over time in the panel."""
+"""A chart in a panel: areas over time, values of a training."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-_LAYOUT_NAME = "FetalEchoMeasure"
-
 
 class CurvesView:
     """A plot view of its own, in no layout, that shows one chart node."""
 
-    def __init__(self, container: Any) -> None:
-        """Fill ``container`` with the view, hidden until there is a chart."""
+    def __init__(self, container: Any, layoutName: str = "FetalEchoMeasure") -> None:
+        """Fill ``container`` with the view, hidden until there is a chart; ``layoutName`` is of no other view."""
+        self._layoutName = layoutName
         layout = qt.QVBoxLayout(container)
         layout.setContentsMargins(0, 0, 0, 0)
         self.widget = slicer.qMRMLPlotView()
@@ -62,9 +61,9 @@ class CurvesView:
 
     def _makeViewNode(self, owner: Any) -> Any:
         node = slicer.vtkMRMLPlotViewNode()
-        node.SetSingletonTag(_LAYOUT_NAME)
-        node.SetName("FetalEcho measure")
-        node.SetLayoutName(_LAYOUT_NAME)
+        node.SetSingletonTag(self._layoutName)
+        node.SetName(self._layoutName)
+        node.SetLayoutName(self._layoutName)
         node.SetHideFromEditors(True)
         node.SetSaveWithScene(False)
         node.SetAndObserveParentLayoutNodeID(owner.GetID())

@@ -1,0 +1,258 @@
+"""The Export section: which frames of the scene go into the data set, and what is known of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import qt
+from FetalEchoSegLib.anatomy import Condition, permitted_conditions
+from FetalEchoSegLib.panel.section import Section
+from slicer.i18n import tr as _
+
+from . import rows
+from .box_tool import BoxTool
+
+_MOST_FRAMES = 2000  # in the table
+
+
+class ExportSection(Section):
+    """Corrected and accepted frames are ticked to begin with; the data set grows and forgets nothing."""
+
+    uiName = "ExportSection"
+
+    def setup(self) -> None:
+        """Fill in what does not change, and connect."""
+        ui, state = self.ui, self.state
+        self._frames: list[Any] = []
+        self._text: list[Any] = []
+        self._textSize: tuple[int, int] = (0, 0)
+        self._boxTool = BoxTool(self._onBox)
+        rows.prepare(ui.framesTable, [_("Clip"), _("Frame"), _("View"), _("Drawn by"), _("Structures")], 4)
+        layout = qt.QGridLayout(ui.conditionsWidget)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self._boxes = {}
+        for number, condition in enumerate(Condition):
+            box = qt.QCheckBox(condition.short)
+            box.setObjectName(f"condition{condition.name.title().replace('_', '')}CheckBox")
+            box.setToolTip(condition.title)
+            layout.addWidget(box, number // 3, number % 3)
+            box.connect("toggled(bool)", self._onCondition)
+            self._boxes[condition] = box
+        ui.datasetDirectoryButton.elideMode = qt.Qt.ElideMiddle
+        ui.datasetDirectoryButton.directory = str(state.dataset)
+        ui.datasetDirectoryButton.connect("directoryChanged(QString)", self._onDataset)
+        ui.correctedOnlyCheckBox.connect("toggled(bool)", self._onRefresh)
+        ui.refreshButton.connect("clicked(bool)", self._onRefresh)
+        ui.framesTable.connect("itemChanged(QTableWidgetItem*)", self._onTick)
+        ui.framesTable.connect("currentCellChanged(int,int,int,int)", self._onCurrent)
+        ui.hideTextButton.connect("clicked(bool)", self._onHideText)
+        ui.drawBoxButton.connect("clicked(bool)", self._onDrawBox)
+        ui.showTextButton.connect("clicked(bool)", self._onShowText)
+        ui.exportButton.connect("clicked(bool)", self._onExport)
+        ui.undoExportButton.connect("clicked(bool)", self._onUndo)
+        state.busyChanged.connect(self.update)
+        state.datasetChanged.connect(self.showDataset)
+
+    def enter(self) -> None:
+        """Look at the scene again."""
+        self._onRefresh()
+        self.showDataset()
+
+    def exit(self) -> None:
+        """Let go of the views."""
+        self._boxTool.stop()
+
+    def cleanup(self) -> None:
+        """Let go of the views."""
+        self._boxTool.stop()
+
+    def forget(self) -> None:
+        """Show nothing of a scene that closes."""
+        self._boxTool.stop()
+        self._frames = []
+        rows.fill(self.ui.framesTable, [])
+        self._showClip(None)
+        self.update()
+
+    def update(self) -> None:
+        """Enable what is possible now."""
+        ticked = len(self._ticked())
+        self.ui.exportButton.setEnabled(bool(ticked) and not self.state.isBusy)
+        self.ui.exportButton.setText(_("Export {frames} frames").format(frames=ticked) if ticked else _("Export"))
+        self.ui.refreshButton.setEnabled(not self.state.isBusy)
+        if self.state.isBusy:
+            self.ui.undoExportButton.setEnabled(False)
+        else:
+            self.showDataset()
+
+    def showDataset(self) -> None:
+        """Say what the data set holds."""
+        from FetalEchoSegLib.errors import FetalEchoError
+        from FetalEchoSegLib.fetus_layout import TRAIN_LABELED, TRAIN_UNLABELED, read_list
+
+        from ..export import exports
+
+        folder, undoable = self.state.dataset, 0
+        try:
+            counts = [
+                len(read_list(folder / name)) if (folder / name).exists() else 0
+                for name in (TRAIN_LABELED, TRAIN_UNLABELED)
+            ]
+            undoable = len(exports(folder))
+            text = _("{labelled} labelled and {unlabelled} unlabelled frames.").format(
+                labelled=counts[0], unlabelled=counts[1]
+            )
+        except (FetalEchoError, OSError) as error:
+            text = str(error)
+        self.ui.datasetStateLabel.setText(text)
+        self.ui.undoExportButton.setEnabled(undoable > 0 and not self.state.isBusy)
+
+    # frames
+
+    def _onRefresh(self, checked: bool = False) -> None:
+        with self.panel.showingErrors(_("Looking at the scene")):
+            frames = self.logic.frames()
+            if self.ui.correctedOnlyCheckBox.checked:
+                frames = [frame for frame in frames if frame.isCorrected]
+            self._frames = frames[:_MOST_FRAMES]
+            texts = [
+                [
+                    frame.masks.GetName(),
+                    str(frame.index),
+                    frame.view.short if frame.view else _("unknown"),
+                    self._author(frame),
+                    " ".join(structure.info.short for structure in frame.structures),
+                ]
+                for frame in self._frames
+            ]
+            rows.fill(self.ui.framesTable, texts, [frame.isCorrected for frame in self._frames])
+            self._showClip(self._frames[0].masks if self._frames else None)
+            if not self._frames:
+                self.panel.showStatus(_("Correct or accept frames in FetalEcho Segmentation first."))
+        self.update()
+
+    def _author(self, frame: Any) -> str:
+        names = {"model": _("model"), "clicks": _("clicks"), "hand": _("hand")}
+        name = names.get(frame.drawnBy, "")
+        return _("{author}, accepted").format(author=name) if frame.accepted else name
+
+    def _ticked(self) -> list[Any]:
+        return [frame for row, frame in enumerate(self._frames) if rows.isTicked(self.ui.framesTable, row)]
+
+    def _onTick(self, item: Any = None) -> None:
+        self.update()
+
+    def _onCurrent(self, row: int, column: int = 0, *before: int) -> None:
+        if 0 <= row < len(self._frames):
+            self._showClip(self._frames[row].masks)
+
+    # conditions and text of a clip
+
+    def _showClip(self, masks: Any) -> None:
+        from ..scene_frames import conditionsOf, textIn, viewOf
+
+        self._masks = masks
+        self.ui.conditionsWidget.setEnabled(masks is not None)
+        view = viewOf(masks) if masks is not None else None
+        allowed = permitted_conditions(view) if view is not None else tuple(Condition)
+        having = conditionsOf(masks) if masks is not None else ()
+        for condition, box in self._boxes.items():
+            wasBlocked = box.blockSignals(True)
+            box.setChecked(condition in having)
+            box.setEnabled(condition in allowed)
+            box.blockSignals(wasBlocked)
+        text = _("What the heart of '{clip}' has:").format(clip=masks.GetName()) if masks is not None else ""
+        self.ui.clipConditionsLabel.setText(text)
+        self._textSize, self._text = textIn(masks) if masks is not None else ((0, 0), [])
+        self._showText()
+
+    def _onCondition(self, checked: bool = False) -> None:
+        if self._masks is not None:
+            chosen = [condition for condition, box in self._boxes.items() if box.checked]
+            self.logic.setConditions(self._masks, chosen)
+
+    def _showText(self) -> None:
+        from FetalEchoSegLib.errors import FetalEchoError
+
+        from ..export import scanner_key, text_masks
+
+        try:
+            hidden = text_masks(self.state.dataset).get(scanner_key(self._textSize), [])
+        except FetalEchoError:
+            hidden = []
+        size = f"{self._textSize[1]} x {self._textSize[0]}"
+        open_ = [box for box in self._text if not any(_inside(box, other) for other in hidden)]
+        if open_:
+            text = _(
+                "{count} places of frames of {size} pixels may hold burnt-in text, which can name the patient: hide"
+                " them, or draw boxes over what is text."
+            ).format(count=len(open_), size=size)
+        elif hidden:
+            text = _("{count} boxes are blacked out in frames of {size} pixels.").format(count=len(hidden), size=size)
+        elif self._masks is not None:
+            text = _("No burnt-in text was found; not every text is found.")
+        else:
+            text = ""
+        self.ui.textWarningLabel.setText(text)
+        self.ui.hideTextButton.setEnabled(bool(open_))
+        self.ui.drawBoxButton.setEnabled(self._masks is not None)
+        self.ui.showTextButton.setEnabled(bool(hidden))
+
+    def _hide(self, more: list[Any]) -> None:
+        from ..export import scanner_key, set_text_masks, text_masks
+
+        with self.panel.showingErrors(_("Hiding text")):
+            kept = text_masks(self.state.dataset).get(scanner_key(self._textSize), []) if more else []
+            set_text_masks(self.state.dataset, self._textSize, [*kept, *more])
+        self._showText()
+
+    def _onHideText(self, checked: bool = False) -> None:
+        self._hide(self._text)
+
+    def _onShowText(self, checked: bool = False) -> None:
+        self._hide([])
+
+    def _onDrawBox(self, checked: bool = False) -> None:
+        with self.panel.showingErrors(_("Drawing a box")):
+            self._boxTool.start(self._masks)
+            self.panel.showStatus(_("Click two opposite corners of the text in a slice view."))
+
+    def _onBox(self, box: Any) -> None:
+        self.panel.showStatus("")
+        self._hide([box])
+
+    # the data set
+
+    def _onDataset(self, folder: str = "") -> None:
+        if folder:
+            self.state.setDataset(Path(folder))
+            self._showText()
+
+    def _onExport(self, checked: bool = False) -> None:
+        from ..export import export_frames
+        from ..scene_frames import clipsAround, exportFrames
+
+        folder, chosen = self.state.dataset, self._ticked()
+        with self.panel.showingErrors(_("The export")):
+            frames = exportFrames(chosen, clipsAround(chosen) if self.ui.wholeClipsCheckBox.checked else ())
+
+            def work(report: Any, cancelled: Any) -> Any:
+                return export_frames(folder, frames, report, cancelled)
+
+            self.panel.runJob(_("Exporting"), work, self._onExported)
+
+    def _onExported(self, done: Any) -> None:
+        self.state.setDataset(self.state.dataset)
+        text = _("Exported {labelled} labelled and {unlabelled} unlabelled frames, {replaced} of them again.")
+        self.panel.showStatus(text.format(labelled=done.labelled, unlabelled=done.unlabelled, replaced=done.replaced))
+
+    def _onUndo(self, checked: bool = False) -> None:
+        with self.panel.showingErrors(_("Undoing the export")):
+            undone = self.logic.undoExport(self.state.dataset)
+            self.panel.showStatus(_("Took back {frames} frames.").format(frames=undone.labelled + undone.unlabelled))
+        self.state.setDataset(self.state.dataset)
+
+
+def _inside(box: Any, other: Any) -> bool:
+    return bool(other[0] <= box[0] and other[1] <= box[1] and other[2] >= box[2] and other[3] >= box[3])

@@ -1,0 +1,332 @@
+"""The Runs section: all runs of a folder, and one of them watched and controlled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import qt
+import slicer
+from FetalEchoSegLib.anatomy import Structure
+from FetalEchoSegLib.panel.section import Section
+from slicer.i18n import tr as _
+
+from . import rows
+from .run_plot import RunPlot
+
+_LOOK_MILLISECONDS = 1000
+_CURVES = ("ema/loss", "ema/validation_dsc")  # shown first, where they are there
+_PICTURE_WIDTH = 320
+
+
+class RunsSection(Section):
+    """Looks at the folders once a second, so that it makes no difference who started a run, and when."""
+
+    uiName = "RunsSection"
+
+    def setup(self) -> None:
+        """Fill in what does not change, and connect."""
+        ui, state = self.ui, self.state
+        self._runs: list[Any] = []
+        self._statuses: list[str] = []
+        self._watch: Any = None
+        self._picture = self._shownStatus = ""
+        self._plot = RunPlot(ui.curvePlotWidget)
+        rows.prepare(ui.runsTable, [_("Run"), _("Status"), _("Epoch"), _("DSC")])
+        ui.runsTable.connect("itemSelectionChanged()", self._onSelected)
+        ui.curveComboBox.connect("currentIndexChanged(int)", self._onCurve)
+        for name, slot in (
+            ("pauseButton", self._onPause),
+            ("stopButton", self._onStop),
+            ("resumeButton", self._onResume),
+            ("killButton", self._onKill),
+            ("deleteButton", self._onDelete),
+            ("compareButton", self._onCompare),
+            ("exportRunButton", self._onExportRun),
+            ("importRunButton", self._onImportRun),
+        ):
+            getattr(ui, name).connect("clicked(bool)", slot)
+        ui.samplesLabel.setAlignment(qt.Qt.AlignCenter)
+        self._timer = qt.QTimer(self.widget)
+        self._timer.setInterval(_LOOK_MILLISECONDS)
+        self._timer.timeout.connect(self.look)
+        state.runsChanged.connect(self.look)
+        state.runChanged.connect(self._onRun)
+        self._onRun()
+
+    def enter(self) -> None:
+        """Begin to look."""
+        self._timer.start()
+        self.look()
+
+    def exit(self) -> None:
+        """Runs go on without being looked at."""
+        self._timer.stop()
+
+    def cleanup(self) -> None:
+        """Stop looking."""
+        self._timer.stop()
+        self._plot.cleanup()
+
+    def sceneClosed(self) -> None:
+        """Forget the nodes of the chart."""
+        self._plot.sceneClosed()
+
+    # looking
+
+    def look(self) -> None:
+        """Show how the runs are now."""
+        try:
+            from .. import process
+        except ImportError:  # before the dependencies are installed
+            return
+        self._runs = self.logic.runs(self.state.runs) if self.state.runs.is_dir() else []
+        self._statuses = [process.status(run) for run in self._runs]
+        rows.fill(self.ui.runsTable, [self._row(run, s) for run, s in zip(self._runs, self._statuses, strict=True)])
+        self._select()
+        run = self.state.run
+        if run is not None and not any(str(run) == str(other) for other in self._runs):
+            self.state.setRun(None)
+        if self._watch is not None and self._watch.look():
+            self._showProgress()
+        if run is not None:
+            process.trim_log(run)
+            self._showPicture()
+        self._showState()
+
+    def _row(self, run: Any, status: str) -> list[str]:
+        epoch = dsc = ""
+        if self._watch is not None and str(run) == str(self._watch.run) and self._watch.epochs:
+            epoch = f"{self._watch.stage} {self._watch.epoch}/{self._watch.epochs}"
+            curve = self._watch.curves.get("ema/validation_dsc", ())
+            dsc = f"{curve[-1][1]:.1f}" if curve else ""
+        return [run.path.name, _STATUS.get(status, status), epoch, dsc]
+
+    def _select(self) -> None:
+        """Select the row of the run that is looked at, unless the user has selected several."""
+        table = self.ui.runsTable
+        if self.state.run is None or len(rows.selectedRows(table)) > 1:
+            return
+        wanted = [number for number, run in enumerate(self._runs) if str(run) == str(self.state.run)]
+        if wanted and rows.selectedRows(table) != wanted:
+            wasBlocked = table.blockSignals(True)
+            table.selectRow(wanted[0])
+            table.blockSignals(wasBlocked)
+
+    def _onSelected(self) -> None:
+        chosen = rows.selectedRows(self.ui.runsTable)
+        if len(chosen) == 1:
+            self.state.setRun(self._runs[chosen[0]])
+        self._showState()
+
+    def _onRun(self) -> None:
+        run = self.state.run
+        self._watch, self._picture = None, ""
+        self.ui.samplesLabel.setVisible(False)
+        self.ui.logTextEdit.setPlainText("")
+        self.ui.curveComboBox.clear()
+        self._plot.show("", [])
+        if run is not None:
+            from ..watch import Watch
+
+            self._watch = Watch(run)
+            while self._watch.look():  # all that was said before
+                pass
+            self._showProgress()
+            self._showPicture()
+        self._shownStatus = "unknown"
+        self._showState()
+
+    # showing
+
+    def _status(self) -> str:
+        from .. import process
+
+        return str(process.status(self.state.run)) if self.state.run is not None else ""
+
+    def _showState(self) -> None:
+        from ..process import ALIVE, why
+
+        ui, run = self.ui, self.state.run
+        status = self._status()
+        if status != self._shownStatus:
+            self._shownStatus = status
+            self._showFigures()
+            self.state.statusChanged.emit()
+        alive = status in ALIVE
+        ui.pauseButton.setEnabled(status == "running")
+        ui.stopButton.setEnabled(alive)
+        ui.killButton.setEnabled(alive)
+        ui.resumeButton.setEnabled(status in ("paused", "stopped", "killed", "failed"))
+        ui.deleteButton.setEnabled(run is not None and not alive)
+        ui.exportRunButton.setEnabled(run is not None and not alive and status != "new")
+        finished = [n for n in rows.selectedRows(ui.runsTable) if self._statuses[n : n + 1] == ["finished"]]
+        ui.compareButton.setEnabled(len(finished) > 0)
+        ui.stageProgressBar.setVisible(alive and self._watch is not None)
+        text = _STATUS.get(status, "") if run is not None else _("Select a run.")
+        if self._watch is not None and alive and self._watch.epochs:
+            watch = self._watch
+            text = _("{status}: {stage}, epoch {epoch} of {epochs}, step {step} of {steps}").format(
+                status=text, stage=_STAGES.get(watch.stage, watch.stage), epoch=min(watch.epoch + 1, watch.epochs),
+                epochs=watch.epochs, step=watch.step, steps=watch.steps,
+            )  # fmt: skip
+            if watch.seconds_left and status == "running":
+                text += _(", {time} left").format(time=_duration(watch.seconds_left))
+        elif status in ("failed", "killed") and run is not None:
+            reason = why(run)
+            text = _("{status}. {reason}").format(status=text, reason=reason or _("It can be resumed."))
+        ui.runStateLabel.setText(text)
+
+    def _showProgress(self) -> None:
+        ui, watch = self.ui, self._watch
+        ui.stageProgressBar.setRange(0, 1000)
+        ui.stageProgressBar.setValue(int(1000 * watch.fraction))
+        text = "\n".join(watch.lines)
+        if ui.logTextEdit.plainText != text:
+            ui.logTextEdit.setPlainText(text)
+            ui.logTextEdit.moveCursor(qt.QTextCursor.End)
+        names = sorted(watch.curves, key=lambda name: (name not in _CURVES, name))
+        box = ui.curveComboBox
+        if [box.itemData(n) for n in range(box.count)] != names:
+            chosen = box.itemData(box.currentIndex) if box.count else None
+            wasBlocked = box.blockSignals(True)
+            box.clear()
+            for name in names:
+                box.addItem(name.replace("/", ": ").replace("_", " "), name)
+            box.setCurrentIndex(max(names.index(chosen) if chosen in names else 0, 0))
+            box.blockSignals(wasBlocked)
+        self._onCurve()
+
+    def _onCurve(self, index: int = 0) -> None:
+        box = self.ui.curveComboBox
+        name = box.itemData(box.currentIndex) if box.count else None
+        curve = self._watch.curves.get(name, []) if self._watch is not None and name else []
+        self._plot.show(str(name or ""), curve)
+
+    def _showPicture(self) -> None:
+        """The newest picture of validation frames."""
+        pictures = sorted(self.state.run.samples.glob("*.png")) if self.state.run is not None else []
+        newest = str(pictures[-1]) if pictures else ""
+        if newest == self._picture:
+            return
+        self._picture = newest
+        pixmap = qt.QPixmap(newest) if newest else qt.QPixmap()
+        if not pixmap.isNull():
+            self.ui.samplesLabel.setPixmap(pixmap.scaledToWidth(_PICTURE_WIDTH, qt.Qt.SmoothTransformation))
+        self.ui.samplesLabel.setVisible(not pixmap.isNull())
+
+    def _showFigures(self) -> None:
+        """DSC of every structure on the test parts of a finished run."""
+        run, table = self.state.run, self.ui.classesTable
+        parts: dict[str, Any] = {}
+        if run is not None and run.results_file.exists():
+            with self.panel.showingErrors(_("The figures")):
+                parts = run.results().get("parts", {})
+        texts = []
+        for structure in Structure:
+            cells = [_class(part, int(structure) - 1) for part in parts.values()]
+            if any(cells):
+                texts.append([structure.info.title, *cells])
+        if parts:
+            means = [f"{part['dice']:.1f}" if part.get("dice") is not None else "" for part in parts.values()]
+            texts.insert(0, [_("All"), *means])
+            rows.prepare(table, [_("Structure"), *(_("DSC, {part}").format(part=name) for name in parts)])
+        rows.fill(table, texts)
+        table.setVisible(bool(texts))
+
+    # controlling
+
+    def _do(self, title: str, action: Any) -> None:
+        with self.panel.showingErrors(title):
+            action(self.state.run)
+        self.look()
+
+    def _onPause(self, checked: bool = False) -> None:
+        self._do(_("Pausing"), self.logic.pauseTraining)
+
+    def _onStop(self, checked: bool = False) -> None:
+        self._do(_("Stopping"), self.logic.stopTraining)
+
+    def _onResume(self, checked: bool = False) -> None:
+        self._do(_("Resuming"), self.logic.resumeTraining)
+
+    def _onKill(self, checked: bool = False) -> None:
+        text = _("End the run at once? What it did since its last checkpoint is lost.")
+        if slicer.util.confirmOkCancelDisplay(text, windowTitle=_("FetalEcho Training")):
+            self._do(_("Killing"), self.logic.killTraining)
+
+    def _onDelete(self, checked: bool = False) -> None:
+        from ..process import delete
+
+        run = self.state.run
+        text = _("Delete {folder} with its model, checkpoints and log?").format(folder=run.path)
+        if slicer.util.confirmOkCancelDisplay(text, windowTitle=_("FetalEcho Training")):
+            self.state.setRun(None)
+            with self.panel.showingErrors(_("Deleting")):
+                delete(run)
+            self.look()
+
+    def _onCompare(self, checked: bool = False) -> None:
+        from ..comparison import compare
+
+        chosen = [self._runs[number] for number in rows.selectedRows(self.ui.runsTable)]
+        with self.panel.showingErrors(_("The comparison")):
+            text = str(compare([run for run in chosen if run.state == "finished"]))
+            slicer.util.infoDisplay(text, windowTitle=_("FetalEcho Training"))
+
+    def _onExportRun(self, checked: bool = False) -> None:
+        folder = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("An empty folder"), "")
+        if folder:
+            with self.panel.showingErrors(_("Exporting the run")):
+                written = self.logic.exportRun(self.state.run, folder)
+                self.panel.showStatus(_("Written to {folder}; its README says how to go on.").format(folder=written))
+
+    def _onImportRun(self, checked: bool = False) -> None:
+        folder = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("The folder of a run"), "")
+        if folder:
+            with self.panel.showingErrors(_("Importing the run")):
+                self.state.setRun(self.logic.importRun(folder, self.state.runs))
+            self.look()
+
+
+def _class(part: dict[str, Any], index: int) -> str:
+    values = part.get("dice_class") or []
+    value = values[index] if index < len(values) else None
+    return f"{value:.1f}" if isinstance(value, int | float) else ""
+
+
+def _duration(seconds: float) -> str:
+    minutes = int(seconds // 60)
+    if minutes < 1:
+        return _("{seconds:.0f} s").format(seconds=seconds)
+    if minutes < 60:
+        return _("{minutes} min").format(minutes=minutes)
+    return _("{hours} h {minutes} min").format(hours=minutes // 60, minutes=minutes % 60)
+
+
+class _Texts(dict[str, Any]):
+    """Texts that are translated when they are shown: the language may be chosen later than this module is imported."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The text now."""
+        return self[key]() if key in self else default
+
+
+_STATUS = _Texts(
+    new=lambda: _("not begun"),
+    starting=lambda: _("starting"),
+    waiting=lambda: _("waits for the device"),
+    running=lambda: _("running"),
+    paused=lambda: _("paused"),
+    stopped=lambda: _("stopped"),
+    killed=lambda: _("ended by force"),
+    failed=lambda: _("failed"),
+    finished=lambda: _("finished"),
+)
+_STAGES = _Texts(
+    queue=lambda: _("in line"),
+    data=lambda: _("reading data"),
+    ema=lambda: _("stage 1"),
+    fine_tuning=lambda: _("stage 2"),
+    calibration=lambda: _("calibration"),
+    test=lambda: _("testing"),
+)
