@@ -149,12 +149,12 @@ class FetalEchoTrainLogic(ScriptedLoadableModuleLogic):
     # data
 
     def frames(self, masks: Any = None) -> list[Any]:
-        """Frames with masks, as ``FetalEchoTrainLib.scene_frames.SceneFrame``, clip by clip in order of time.
+        """Frames with masks, as ``FetalEchoTrainLib.scene.frames.SceneFrame``, clip by clip in order of time.
 
         :param masks: a mask sequence, or a browser; None for all of the scene.
         """
         from FetalEchoSegLib.scene.segmentation_nodes import maskSequence
-        from FetalEchoTrainLib.scene_frames import sceneFrames
+        from FetalEchoTrainLib.scene.frames import sceneFrames
 
         return sceneFrames(None if masks is None else [maskSequence(masks)])
 
@@ -167,7 +167,7 @@ class FetalEchoTrainLogic(ScriptedLoadableModuleLogic):
         from FetalEchoSegLib.anatomy import Condition
         from FetalEchoSegLib.errors import InvalidRequest
         from FetalEchoSegLib.scene.segmentation_nodes import maskSequence
-        from FetalEchoTrainLib.scene_frames import setConditionsOf
+        from FetalEchoTrainLib.scene.frames import setConditionsOf
 
         byName = {condition.short: condition for condition in Condition}
         unknown = [name for name in conditions if isinstance(name, str) and name not in byName]
@@ -199,7 +199,7 @@ class FetalEchoTrainLogic(ScriptedLoadableModuleLogic):
         3
         """
         from FetalEchoTrainLib.export import export_frames
-        from FetalEchoTrainLib.scene_frames import clipsAround, exportFrames
+        from FetalEchoTrainLib.scene.frames import clipsAround, exportFrames
 
         chosen = self.correctedFrames() if frames is None else list(frames)
         return export_frames(

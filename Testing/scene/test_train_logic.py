@@ -14,7 +14,7 @@ from FetalEchoSegLib.errors import InvalidRequest
 from FetalEchoSegLib.fetus_layout import TRAIN_LABELED, TRAIN_UNLABELED, read_image, read_label, read_list
 from FetalEchoSegLib.scene.cine_nodes import addCineToScene
 from FetalEchoSegLib.scene.segmentation_nodes import addEmptyMasksToScene
-from FetalEchoTrainLib.scene_frames import conditionsOf, textIn
+from FetalEchoTrainLib.scene.frames import conditionsOf, textIn
 
 from FetalEchoSeg import FetalEchoSegLogic
 from FetalEchoTrain import FetalEchoTrainLogic

@@ -48,7 +48,7 @@ class DeploySection(Section):
 
     def refresh(self) -> None:
         """Look again at the run and at the scene."""
-        from ..scene_frames import maskSequences
+        from ..scene.frames import maskSequences
 
         self._forgetComparison()
         chosen = self.ui.clipComboBox.currentText
@@ -121,7 +121,7 @@ class DeploySection(Section):
         from FetalEchoSegLib.scene.segmentation_nodes import CINE_REFERENCE, labelsFromSegmentationSequence
         from FetalEchoSegLib.scene.snapshot import cineSnapshot
 
-        from ..scene_frames import viewOf
+        from ..scene.frames import viewOf
 
         with self.panel.showingErrors(_("The comparison")):
             masks = self._masks[self.ui.clipComboBox.currentIndex]

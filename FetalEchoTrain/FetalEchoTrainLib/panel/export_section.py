@@ -150,7 +150,7 @@ class ExportSection(Section):
     # conditions and text of a clip
 
     def _showClip(self, masks: Any) -> None:
-        from ..scene_frames import conditionsOf, textIn, viewOf
+        from ..scene.frames import conditionsOf, textIn, viewOf
 
         self._masks = masks
         self.ui.conditionsWidget.setEnabled(masks is not None)
@@ -231,7 +231,7 @@ class ExportSection(Section):
 
     def _onExport(self, checked: bool = False) -> None:
         from ..export import export_frames
-        from ..scene_frames import clipsAround, exportFrames
+        from ..scene.frames import clipsAround, exportFrames
 
         folder, chosen = self.state.dataset, self._ticked()
         with self.panel.showingErrors(_("The export")):

@@ -24,7 +24,7 @@ from FetalEchoSegLib.scene.segmentation_nodes import (
 )
 from FetalEchoSegLib.scene.snapshot import cineSnapshot
 
-from .export import Box, ExportFrame, burnt_in_text, clip_hash
+from ..export import Box, ExportFrame, burnt_in_text, clip_hash
 
 CONDITIONS = "FetalEcho.Conditions"
 _TEXT_FRAMES = 6

@@ -1,0 +1,1 @@
+"""What of FetalEcho Training works on the scene."""
