@@ -52,6 +52,7 @@ class FetalEchoTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ScriptedLoadableModuleWidget.setup(self)
         # Not at the top: the module file is imported at every start of Slicer, also if nobody opens the panel.
         from FetalEchoSegLib.panel.job_footer import JobFooter
+        from FetalEchoTrainLib.panel.dependencies_section import DependenciesSection
         from FetalEchoTrainLib.panel.deploy_section import DeploySection
         from FetalEchoTrainLib.panel.export_section import ExportSection
         from FetalEchoTrainLib.panel.runs_section import RunsSection
@@ -63,7 +64,7 @@ class FetalEchoTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = FetalEchoTrainLogic()
         self.state = TrainState()
         self.footer = JobFooter(self.ui, _("FetalEcho Training"), self.state.setBusy)
-        for kind in (ExportSection, TrainSection, RunsSection, DeploySection):
+        for kind in (ExportSection, TrainSection, RunsSection, DeploySection, DependenciesSection):
             section = self.sections[kind.uiName] = kind(self)
             section.load(self.layout)
         self.layout.addWidget(footer)

@@ -12,9 +12,10 @@ from slicer.i18n import tr as _
 class CurvesView:
     """A plot view of its own, in no layout, that shows one chart node."""
 
-    def __init__(self, container: Any, layoutName: str = "FetalEchoMeasure") -> None:
+    def __init__(self, container: Any, layoutName: str = "FetalEchoMeasure", hasLegend: bool = True) -> None:
         """Fill ``container`` with the view, hidden until there is a chart; ``layoutName`` is of no other view."""
         self._layoutName = layoutName
+        self._hasLegend = hasLegend
         layout = qt.QVBoxLayout(container)
         layout.setContentsMargins(0, 0, 0, 0)
         self.widget = slicer.qMRMLPlotView()
@@ -57,7 +58,7 @@ class CurvesView:
 
     def _setVisible(self, visible: bool) -> None:
         self.widget.setVisible(visible)
-        self._legend.setVisible(visible)
+        self._legend.setVisible(visible and self._hasLegend)
 
     def _makeViewNode(self, owner: Any) -> Any:
         node = slicer.vtkMRMLPlotViewNode()

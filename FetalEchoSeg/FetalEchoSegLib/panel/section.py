@@ -38,11 +38,15 @@ class Section:
 
     def load(self, layout: Any) -> None:
         """Make the widgets and append them to ``layout``; called once."""
-        self.widget = slicer.util.loadUI(self.panel.resourcePath(f"UI/{self.uiName}.ui"))
+        self.widget = slicer.util.loadUI(self.uiFile())
         layout.addWidget(self.widget)
         self.ui = slicer.util.childWidgetVariables(self.widget)
         self.widget.setMRMLScene(slicer.mrmlScene)
         self.setup()
+
+    def uiFile(self) -> str:
+        """Path of the .ui file."""
+        return str(self.panel.resourcePath(f"UI/{self.uiName}.ui"))
 
     def setup(self) -> None:
         """Connect widgets and state signals; called once, after the widgets were made."""

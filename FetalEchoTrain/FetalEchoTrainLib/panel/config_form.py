@@ -108,7 +108,6 @@ def _number(text: str) -> Any:
 
 def _label(name: str) -> str:
     block, _, field = name.rpartition(".")
-    text = field.replace("_", " ")
-    short = {"semantic_filter": "DINOv3", "boundary": "SAM", "fine_tuning": "stage 2", "ema": "stage 1"}
-    prefix = short.get(block, "")
-    return f"{prefix} {text}:" if prefix else f"{text.capitalize()}:"
+    words = {"semantic_filter": "DINOv3", "boundary": "SAM", "fine_tuning": "stage 2", "ema": "stage 1"}
+    text = f"{words.get(block, '' if block == 'run' else block)} {field.replace('_', ' ')}".strip()
+    return f"{text[0].upper()}{text[1:]}:"

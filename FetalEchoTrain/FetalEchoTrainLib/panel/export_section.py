@@ -28,7 +28,7 @@ class ExportSection(Section):
         self._text: list[Any] = []
         self._textSize: tuple[int, int] = (0, 0)
         self._boxTool = BoxTool(self._onBox)
-        rows.prepare(ui.framesTable, [_("Clip"), _("Frame"), _("View"), _("Drawn by"), _("Structures")], 4)
+        rows.prepare(ui.framesTable, [_("Clip"), _("Frame"), _("View"), _("Drawn by"), _("Shows")])
         layout = qt.QGridLayout(ui.conditionsWidget)
         layout.setContentsMargins(0, 0, 0, 0)
         self._boxes = {}
@@ -122,11 +122,14 @@ class ExportSection(Section):
                     str(frame.index),
                     frame.view.short if frame.view else _("unknown"),
                     self._author(frame),
-                    " ".join(structure.info.short for structure in frame.structures),
+                    _("{count} structures").format(count=len(frame.structures)),
                 ]
                 for frame in self._frames
             ]
             rows.fill(self.ui.framesTable, texts, [frame.isCorrected for frame in self._frames])
+            for row, frame in enumerate(self._frames):
+                names = ", ".join(structure.info.title for structure in frame.structures)
+                self.ui.framesTable.item(row, 4).setToolTip(names)
             self._showClip(self._frames[0].masks if self._frames else None)
             if not self._frames:
                 self.panel.showStatus(_("Correct or accept frames in FetalEcho Segmentation first."))
@@ -135,7 +138,7 @@ class ExportSection(Section):
     def _author(self, frame: Any) -> str:
         names = {"model": _("model"), "clicks": _("clicks"), "hand": _("hand")}
         name = names.get(frame.drawnBy, "")
-        return _("{author}, accepted").format(author=name) if frame.accepted else name
+        return f"{name} ✓" if frame.accepted else name
 
     def _ticked(self) -> list[Any]:
         return [frame for row, frame in enumerate(self._frames) if rows.isTicked(self.ui.framesTable, row)]

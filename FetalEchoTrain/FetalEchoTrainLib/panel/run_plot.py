@@ -17,7 +17,7 @@ class RunPlot:
     """Keeps a table, a series and a chart that are not saved with the scene."""
 
     def __init__(self, container: Any) -> None:
-        self._view = CurvesView(container, _NAME)
+        self._view = CurvesView(container, _NAME, hasLegend=False)
         self._nodes: tuple[Any, Any, Any] | None = None
 
     def show(self, name: str, curve: Sequence[tuple[int, float]]) -> None:

@@ -16,6 +16,7 @@ from .run_plot import RunPlot
 _LOOK_MILLISECONDS = 1000
 _CURVES = ("ema/loss", "ema/validation_dsc")  # shown first, where they are there
 _PICTURE_WIDTH = 320
+_MOST_ROWS = 6
 
 
 class RunsSection(Section):
@@ -81,7 +82,10 @@ class RunsSection(Section):
             return
         self._runs = self.logic.runs(self.state.runs) if self.state.runs.is_dir() else []
         self._statuses = [process.status(run) for run in self._runs]
-        rows.fill(self.ui.runsTable, [self._row(run, s) for run, s in zip(self._runs, self._statuses, strict=True)])
+        table = self.ui.runsTable
+        rows.fill(table, [self._row(run, s) for run, s in zip(self._runs, self._statuses, strict=True)])
+        shown = min(max(len(self._runs), 2), _MOST_ROWS) + 1
+        table.setFixedHeight(shown * table.verticalHeader().defaultSectionSize + 4)
         self._select()
         run = self.state.run
         if run is not None and not any(str(run) == str(other) for other in self._runs):
@@ -95,8 +99,9 @@ class RunsSection(Section):
 
     def _row(self, run: Any, status: str) -> list[str]:
         epoch = dsc = ""
-        if self._watch is not None and str(run) == str(self._watch.run) and self._watch.epochs:
-            epoch = f"{self._watch.stage} {self._watch.epoch}/{self._watch.epochs}"
+        if self._watch is not None and str(run) == str(self._watch.run):
+            if self._watch.epochs and status != "finished":
+                epoch = f"{min(self._watch.epoch + 1, self._watch.epochs)} / {self._watch.epochs}"
             curve = self._watch.curves.get("ema/validation_dsc", ())
             dsc = f"{curve[-1][1]:.1f}" if curve else ""
         return [run.path.name, _STATUS.get(status, status), epoch, dsc]
@@ -121,7 +126,7 @@ class RunsSection(Section):
     def _onRun(self) -> None:
         run = self.state.run
         self._watch, self._picture = None, ""
-        self.ui.samplesLabel.setVisible(False)
+        self._showSamples(False)
         self.ui.logTextEdit.setPlainText("")
         self.ui.curveComboBox.clear()
         self._plot.show("", [])
@@ -212,7 +217,11 @@ class RunsSection(Section):
         pixmap = qt.QPixmap(newest) if newest else qt.QPixmap()
         if not pixmap.isNull():
             self.ui.samplesLabel.setPixmap(pixmap.scaledToWidth(_PICTURE_WIDTH, qt.Qt.SmoothTransformation))
-        self.ui.samplesLabel.setVisible(not pixmap.isNull())
+        self._showSamples(not pixmap.isNull())
+
+    def _showSamples(self, shown: bool) -> None:
+        self.ui.samplesLabel.setVisible(shown)
+        self.ui.samplesCaptionLabel.setVisible(shown)
 
     def _showFigures(self) -> None:
         """DSC of every structure on the test parts of a finished run."""
