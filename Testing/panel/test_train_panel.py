@@ -285,6 +285,24 @@ def test_the_scene_may_close_while_a_run_is_watched(talking):
     driver.wait_until(lambda: look() or panel.ui.runStateLabel.text.startswith("running"), 20)
 
 
+@pytest.mark.parametrize(("answer", "status"), [(qt.QMessageBox.Yes, "running"), (qt.QMessageBox.No, "stopped")])
+def test_on_slicers_exit_the_user_says_what_becomes_of_a_training(talking, answer, status):
+    from FetalEchoTrainLib.panel.quit_question import QuitQuestion
+
+    panel = open_panel()
+    begin(panel)
+    run = panel.self().state.run
+    window = qt.QWidget()
+    section = panel.self().sections["RunsSection"]
+    question = QuitQuestion(window, section._alive, panel.self().logic.stopTraining)
+    driver.script_dialog(answer, about="demo-full-0 is at work")
+    window.close()
+    driver.wait_until(lambda: process.status(run) == status, 20)
+    if status == "stopped":
+        window.close()  # nothing is at work: nobody is asked
+    question.remove()
+
+
 def test_a_failed_run_says_why(folders):
     run = RunFolder(folders[1] / "demo-full-0")
     run.path.mkdir(parents=True)

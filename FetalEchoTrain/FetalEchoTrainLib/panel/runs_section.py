@@ -11,6 +11,7 @@ from FetalEchoSegLib.panel.section import Section
 from slicer.i18n import tr as _
 
 from . import rows
+from .quit_question import QuitQuestion
 from .run_plot import RunPlot
 
 _LOOK_MILLISECONDS = 1000
@@ -47,6 +48,7 @@ class RunsSection(Section):
         ):
             getattr(ui, name).connect("clicked(bool)", slot)
         ui.samplesLabel.setAlignment(qt.Qt.AlignCenter)
+        self._quitQuestion = QuitQuestion(slicer.util.mainWindow(), self._alive, self.logic.stopTraining)
         self._timer = qt.QTimer(self.widget)
         self._timer.setInterval(_LOOK_MILLISECONDS)
         self._timer.timeout.connect(self.look)
@@ -66,11 +68,18 @@ class RunsSection(Section):
     def cleanup(self) -> None:
         """Stop looking."""
         self._timer.stop()
+        self._quitQuestion.remove()
         self._plot.cleanup()
 
     def sceneClosed(self) -> None:
         """Forget the nodes of the chart."""
         self._plot.sceneClosed()
+
+    def _alive(self) -> list[Any]:
+        from ..process import ALIVE, status
+
+        runs = self.logic.runs(self.state.runs) if self.state.runs.is_dir() else []
+        return [run for run in runs if status(run) in ALIVE]
 
     # looking
 
