@@ -1,0 +1,153 @@
+"""The whole loop by clicks: segment, correct, export, train, watch, stop, resume, deploy, segment better.
+
+Everything is real but small: the phantom at 96 pixels, the demo models, and the worker as a process of its own.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import pytest
+import qt
+
+pytest.importorskip("torch")
+for package in ("monai", "accelerate", "psutil"):
+    pytest.importorskip(package)
+if importlib.util.find_spec("segment_anything") is None:  # importing it would need torchvision
+    pytest.skip("segment-anything is not installed", allow_module_level=True)
+from FetalEchoSegLib.anatomy import Structure, View
+from FetalEchoSegLib.bundle import find_bundle
+from FetalEchoSegLib.cine import Cine
+from FetalEchoSegLib.fetus_layout import TRAIN_LABELED, read_image, read_label, read_list
+from FetalEchoSegLib.metrics import compare_masks, segmentation_score
+from FetalEchoSegLib.phantom.clip import make_named_clip
+from FetalEchoSegLib.phantom.dataset import write_dataset
+from FetalEchoSegLib.scene.views import showClip
+from FetalEchoSegLib.segmentation import Segmenter
+from FetalEchoTrainLib import process
+from FetalEchoTrainLib.deploy import deploy
+from scipy import ndimage
+from training import carry_out, data_folder, small_config
+
+from .host import driver
+
+LV = Structure.LEFT_VENTRICLE
+TEST = "test_same.json"
+CORRECTED = 2
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """Folders of this test alone: data set (a little is in it already), runs, models, with a poor one installed."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    dataset, runs = tmp_path / "my data", tmp_path / "my runs"
+    write_dataset(
+        dataset, labelled=24, unlabelled=8, validation=8, calibration=8, test_same=8, test_new=4, seed=5,
+        image_shape=(96, 96), frames_per_case=2, workers=1,
+    )  # fmt: skip
+    poor = small_config(tmp_path, data_folder(tmp_path / "toy"), arm="full-no-cft", ema__epochs=1)
+    deploy(carry_out(poor, tmp_path / "poor")[1], "poor")
+    qt.QSettings().setValue("FetalEcho/TrainingDataset", str(dataset))
+    qt.QSettings().setValue("FetalEcho/TrainingRuns", str(runs))
+    yield dataset, runs
+    for folder in runs.glob("*"):
+        run = process.RunFolder(folder)
+        if process.worker(run) is not None:
+            process.kill(run)
+
+
+def held_out_dice(model, dataset):
+    """DSC of a model, as the challenge has it, on frames of fetuses that nothing was trained on."""
+    segmenter, found = Segmenter(find_bundle(model), "cpu", "fp32"), []
+    for entry in read_list(dataset / TEST):
+        image = read_image(entry.image)
+        labels = segmenter.segment(Cine.from_array(image.image[np.newaxis]), view=image.view).labels[0]
+        found.append(compare_masks(labels, read_label(entry.label).mask))
+    return segmentation_score(found).dice
+
+
+def idle(panel, seconds=120):
+    driver.wait_until(lambda: not panel.self().state.isBusy, seconds)
+
+
+def test_what_is_corrected_trains_the_model_that_is_used_afterwards(places):
+    dataset, _ = places
+    phantom = make_named_clip(View.FOUR_CHAMBER, seed=77, frames=4, frame_rate=25, image_shape=(96, 96))
+
+    # segment, correct by a click, accept
+    seg = driver.open_module("FetalEchoSeg")
+    logic, state = seg.self().logic, seg.self().state
+    parameters = logic.getParameterNode()
+    parameters.browser = logic.addCine(phantom.cine, "Clip")
+    showClip(parameters.browser)
+    driver.choose(seg.ui.viewComboBox, "4CH")
+    driver.click(seg.ui.applyButton)
+    driver.wait_until(lambda: state.masks is not None, 120)
+    idle(seg)
+    masks = state.masks
+    state.showFrame(CORRECTED)
+    seg.ui.refineCollapsibleButton.collapsed = False
+    driver.process_events()
+    driver.choose_effect(seg.ui.refineEditor, "SAM-Med2D")
+    driver.select_segment(seg.ui.refineEditor, LV.info.title)
+    row, column = (round(value) for value in ndimage.center_of_mass(phantom.labels[CORRECTED] == LV))
+    driver.click_slice(driver.slice_view("Red"), ijk=(column, row, 0))
+    driver.wait_until(lambda: logic.drawnBy(masks)[CORRECTED] == "clicks", 60)
+    driver.click(seg.ui.acceptNextButton)
+    assert logic.acceptedFrames(masks) == [CORRECTED]
+
+    # export
+    panel = driver.open_module("FetalEchoTrain")
+    assert panel.ui.exportButton.text == "Export 1 frames"
+    before = len(read_list(dataset / TRAIN_LABELED))
+    driver.click(panel.ui.exportButton)
+    idle(panel)
+    (entry,) = read_list(dataset / TRAIN_LABELED)[before:]
+    np.testing.assert_array_equal(read_label(entry.label).mask, logic.labels(masks)[CORRECTED])
+
+    # train, watch, stop, resume
+    edit = panel.ui.configTextEdit
+    edit.setPlainText(_small(edit.plainText))
+    section = panel.self().sections["TrainSection"]
+    driver.wait_until(lambda: section._config is not None and section._config.name == "mine", 10)
+    driver.click(panel.ui.startButton)
+    look = panel.self().sections["RunsSection"].look
+    driver.wait_until(lambda: look() or "stage 1" in panel.ui.runStateLabel.text, 60)
+    driver.click(panel.ui.stopButton)
+    driver.wait_until(lambda: look() or panel.ui.runStateLabel.text == "stopped", 60)
+    driver.click(panel.ui.resumeButton)
+    driver.wait_until(lambda: look() or panel.ui.runStateLabel.text == "finished", 240)
+    assert panel.ui.curveComboBox.count > 3
+    assert panel.ui.classesTable.visible
+    assert panel.ui.samplesLabel.visible
+
+    # deploy: the new model is chosen, and better than the one before
+    parameters.model = "poor"
+    driver.click(panel.ui.deployButton)
+    assert parameters.model == "mine-full-0"
+    assert held_out_dice("mine-full-0", dataset) > held_out_dice("poor", dataset) + 3
+    driver.click(panel.ui.beforeAfterButton)
+    idle(panel)
+    assert panel.ui.beforeAfterTable.rowCount > 3
+
+    # and one click back
+    driver.click(panel.ui.withdrawButton)
+    assert parameters.model == "poor"
+    assert "mine-full-0" not in logic.models()
+
+
+def _small(text):
+    """The configuration "demo" for some seconds."""
+    import yaml
+
+    table = yaml.safe_load(text)
+    table["name"] = "mine"
+    table["data"] |= {"tests": {"held out": TEST}, "phantom": None}
+    table["network"]["image_size"] = 64
+    table["ema"] |= {"epochs": 4, "steps_per_epoch": 40, "validate_every": 2}
+    table["semantic_filter"]["start_epoch"] = 2
+    table["fine_tuning"]["epochs"] = 3
+    table["calibration"]["resamples"] = 20
+    table["run"] |= {"device": "cpu", "threads": 1, "tensorboard": False}
+    return yaml.safe_dump(table)
