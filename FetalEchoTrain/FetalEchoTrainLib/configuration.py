@@ -197,6 +197,8 @@ class EmaConfig(Block):
     """Epochs in which that weight rises, as a Gaussian."""
     confidence: float = Field(default=0.9, ge=0.0, le=1.0, json_schema_extra=COMMON)
     """Pseudo-label pixels below this probability do not count."""
+    confidence_by_class: bool = False
+    """Lower that for structures that the teacher is less sure of than of background; for training from nothing."""
     condition_confidence: float = Field(default=0.8, ge=0.5, le=1.0)
     """Likewise for pseudo-labels of conditions, on either side."""
     dice_weight: float = Field(default=1.0, ge=0.0, le=100.0)

@@ -148,7 +148,9 @@ class EmaStep:
         """What the teacher says of the weak views, after all filters."""
         said = self._teacher.predict(batch.weak.to(self._device), autocast())
         truth = None if batch.truth is None else batch.truth.to(self._device)
-        pseudo = pseudo_labels(said.segmentation, batch.views, self._config.ema.confidence)
+        pseudo = pseudo_labels(
+            said.segmentation, batch.views, self._config.ema.confidence, self._config.ema.confidence_by_class
+        )
         self.log.add_confidence(pseudo, truth)
         if self._corrections is not None and self._corrections.generation >= 0:
             stored = batch.warp([self._corrections.read(name) for name in batch.ids], fill=UNCHANGED)

@@ -31,14 +31,25 @@ class PseudoLabels:
     weights: torch.Tensor
 
 
-def pseudo_labels(logits: torch.Tensor, views: torch.Tensor, confidence: float) -> PseudoLabels:
-    """The permitted label of largest probability, with weight 1 where that reaches ``confidence``, else 0.
+def pseudo_labels(logits: torch.Tensor, views: torch.Tensor, confidence: float, by_class: bool = False) -> PseudoLabels:
+    """The permitted label of largest probability, with weight 1 where that reaches a threshold, else 0.
 
-    logits  (B, 15, H, W), not masked yet
-    views   (B,) int64, 1 to 4
+    logits      (B, 15, H, W), not masked yet
+    views       (B,) int64, 1 to 4
+    confidence  the threshold
+    by_class    lower it for classes that the teacher is less sure of: times the mean probability of the pixels it gives
+                that label in the batch, over the largest of these means. With one threshold for all a young teacher
+                teaches background alone. Source: Zhang et al. 2021 (FlexMatch), Wang et al. 2023 (FreeMatch), whose
+                means run over many batches.
     """
     probability, labels = mask_segmentation_logits(logits.float(), views).softmax(1).max(1)
-    return PseudoLabels(labels, (probability >= confidence).float())
+    threshold: torch.Tensor | float = confidence
+    if by_class:
+        flat = labels.flatten()
+        sums = probability.new_zeros(N_LABELS).index_add_(0, flat, probability.flatten())
+        means = sums / torch.bincount(flat, minlength=N_LABELS).clamp(min=1)
+        threshold = (confidence * means / means.max())[labels]
+    return PseudoLabels(labels, (probability >= threshold).float())
 
 
 def corrected(pseudo: PseudoLabels, corrections: torch.Tensor, views: torch.Tensor) -> PseudoLabels:

@@ -19,6 +19,20 @@ from FetalEchoTrainLib.pseudo_labels import (
 VIEWS = torch.tensor([1, 2, 3, 4])
 
 
+def test_by_class_a_structure_is_measured_by_its_own_certainty():
+    # background sure everywhere, a structure that is rather unsure: one threshold for both drops all of it
+    logits = torch.full((1, 15, 1, 8), -20.0)
+    logits[0, 0, 0, :4] = 5.0
+    logits[0, 2, 0, 4:] = torch.tensor([0.1, 0.4, 0.8, 1.0])
+    logits[0, 0, 0, 4:] = 0.0
+    views = torch.tensor([1])
+    plain = pseudo_labels(logits, views, 0.9)
+    fair = pseudo_labels(logits, views, 0.9, by_class=True)
+    assert plain.labels.tolist() == fair.labels.tolist() == [[[0, 0, 0, 0, 2, 2, 2, 2]]]
+    assert plain.weights.tolist() == [[[1, 1, 1, 1, 0, 0, 0, 0]]]
+    assert fair.weights.tolist() == [[[1, 1, 1, 1, 0, 1, 1, 1]]]
+
+
 def test_only_what_the_view_shows_is_ever_named_and_masking_comes_before_the_softmax():
     torch.manual_seed(0)
     logits = 3 * torch.randn(4, 15, 32, 32)
