@@ -256,7 +256,7 @@ class FetalEchoTrainLogic(ScriptedLoadableModuleLogic):
         if process.status(run) == "paused":
             process.go_on(run)
         else:
-            process.start(run.config(), run, resume=True)
+            process.start(process.configuration_of(run), run, resume=True)
 
     def pauseTraining(self, run: Any) -> None:
         """Hold a run where it is; it keeps its memory."""

@@ -3,6 +3,7 @@
 panel.jpg    the result of a synthetic clip, and its views
 refine.jpg   a left ventricle, clicked
 measure.jpg  the measures of the same clip
+train.jpg    a finished run in the training panel, that of ``--run FOLDER``; left as it is without
 """
 
 from __future__ import annotations

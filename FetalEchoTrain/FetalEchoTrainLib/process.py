@@ -98,13 +98,24 @@ def status(run: RunFolder) -> Status:
             return "starting"
         return "waiting" if _last_stage(run) == QUEUED else "running"
     state = run.state
-    if state == "new":
-        return "failed" if (run.path / "worker.json").exists() else "new"
-    if state == "stopped":
-        said = next((e for e in reversed(run.events()) if e["event"] in ("log", "progress")), None)
+    if state == "new" and not (run.path / "worker.json").exists():
+        return "new"
+    if state in ("new", "stopped"):
+        said = next((e for e in reversed(run.events()) if e["event"] in ("log", "progress", "error")), None)
+        # The file stays until the run is resumed; who stopped it by a signal left none.
         asked = said is not None and said["event"] == "log" and "Stopped" in str(said.get("text"))
-        return "stopped" if asked else "killed"
+        if said is not None and said["event"] == "error":
+            return "failed"
+        return "stopped" if asked or run.stop_requested else "killed"
     return state
+
+
+def configuration_of(run: RunFolder) -> TrainConfig:
+    """That of a run, also of one that ended before it began; raises InvalidConfig."""
+    from .configuration import load_config
+
+    requested = run.path / _REQUESTED
+    return run.config() if (run.path / "config.yaml").exists() or not requested.exists() else load_config(requested)
 
 
 def worker(run: RunFolder) -> psutil.Process | None:

@@ -149,7 +149,6 @@ class RunFolder:
         Raises InvalidRequest for a folder that holds another run, InvalidDataset where the data have changed since, and
         UnwritableOutput.
         """
-        self.clear_stop()
         self._with_board = config.run.tensorboard
         if (self.path / "config.yaml").exists():
             if not resume:

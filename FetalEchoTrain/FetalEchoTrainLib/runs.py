@@ -49,7 +49,8 @@ def carry_out(planned: PlannedRun, resume: bool, *streams: Stream, queue: bool =
     """Train in a run's folder and return the bundle's; every event also goes to ``streams``.
 
     resume  go on with an earlier run of the folder; without, a folder that holds one is refused
-    queue   wait until no other training has the device
+    queue   wait until no other training has the device; a request to stop that is there already counts, because whoever
+            queued the run cleared it before
     Whatever ends the run early is its last event and is raised again: FetalEchoError, OSError, MemoryError. Of several
     processes (``accelerate launch``) the first one has the folder and the events; the others only compute.
     """
@@ -64,6 +65,8 @@ def carry_out(planned: PlannedRun, resume: bool, *streams: Stream, queue: bool =
         )
     with run.held(), run.open_events() as file:
         events = Events(*streams, file)
+        if not queue:
+            run.clear_stop()
         try:
             with _turn(planned, events) if queue else nullcontext():
                 return train(planned.config, run, events, resume)

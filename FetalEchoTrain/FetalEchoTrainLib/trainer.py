@@ -54,8 +54,6 @@ def _begin(
         if pace.due(done == total):
             events.progress("data", 0, 1, done, total)
 
-    if processes.is_main:
-        run.clear_stop()  # an earlier request has been heard
     with processes.first_alone():
         checked = check_data(config, report, lambda: stop.requested)
     checked.require_usable()

@@ -340,9 +340,9 @@ sys.meta_path.insert(0, Absent())
 for name in list(sys.modules):
     if name.partition(".")[0] in absent:
         del sys.modules[name]
-panel = driver.open_module("FetalEchoSeg")
-print("STATE", panel.ui.dependenciesStateLabel.text)
-print("MODEL", panel.ui.modelProblemLabel.text)
+panel = driver.open_module(sys.argv[4])
+for label in sys.argv[5:]:
+    print(f"{label}: {getattr(panel.ui, label).text}")
 from panel.host import pythonqt
 print("SLOTS", pythonqt.slot_errors)
 sys.stdout.flush()
@@ -351,19 +351,38 @@ os._exit(0)
 """
 
 
-def test_the_panel_opens_in_a_slicer_without_any_of_the_packages():
+@pytest.mark.parametrize(
+    ("module", "states"),
+    [
+        (
+            "FetalEchoSeg",
+            {
+                "dependenciesStateLabel": "Not installed: torch, monai",
+                "modelProblemLabel": "There is no model yet: install the dependencies.",
+            },
+        ),
+        (
+            "FetalEchoTrain",
+            {
+                "dependenciesStateLabel": "Not installed: torch, monai",
+                "configProblemLabel": "Install the dependencies first.",
+                "runStateLabel": "Install the dependencies first.",
+            },
+        ),
+    ],
+)
+def test_the_panels_open_in_a_slicer_without_any_of_the_packages(module, states):
     """In a process of its own, in which they cannot be imported."""
     testing = Path(__file__).resolve().parents[1]
-    absent = [entry for entry in REQUIREMENTS if not entry.with_slicer]
-    modules = ",".join(entry.module for entry in absent)
+    absent = ",".join(entry.module for entry in REQUIREMENTS if not entry.with_slicer)
     answer = subprocess.run(
-        [sys.executable, "-c", _BARE, str(testing), str(testing.parent / "FetalEchoSeg"), modules],
+        [sys.executable, "-c", _BARE, str(testing), str(testing.parent / module), absent, module, *states],
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
     output = answer.stdout + answer.stderr
-    assert "STATE Not installed: torch, monai" in answer.stdout, output
-    assert "MODEL There is no model yet: install the dependencies." in answer.stdout, output
+    for label, text in states.items():
+        assert f"{label}: {text}" in answer.stdout, output
     assert "SLOTS []" in answer.stdout, output

@@ -89,6 +89,22 @@ def test_corrected_frames_are_exported_and_taken_back_by_clicks(folders):
     assert not panel.ui.undoExportButton.enabled
 
 
+def test_an_empty_folder_is_filled_with_synthetic_data_to_add_to(folders, monkeypatch):
+    from FetalEchoTrainLib import configuration
+
+    few = {f"data.phantom.{part}": 4 for part in ("labelled", "unlabelled", "validation", "calibration", "same", "new")}
+    small = configuration.load_config("demo").changed(few | {"data.phantom.image_size": 64})
+    monkeypatch.setattr(configuration, "load_config", lambda name: small)
+    clip()
+    panel = open_panel()
+    driver.click(panel.ui.phantomButton)
+    driver.wait_until(lambda: not panel.self().state.isBusy, 60)
+    assert panel.ui.datasetStateLabel.text == "4 labelled and 4 unlabelled frames."
+    assert not panel.ui.phantomButton.enabled
+    driver.click(panel.ui.exportButton)
+    driver.wait_until(lambda: panel.ui.datasetStateLabel.text == "6 labelled and 4 unlabelled frames.", 20)
+
+
 def test_only_ticked_frames_go_and_conditions_belong_to_the_view(folders):
     clip()
     panel = open_panel()

@@ -149,15 +149,6 @@ def test_a_second_process_is_refused_and_a_killed_one_leaves_no_lock(tmp_path):
     assert not run.is_held
 
 
-def test_the_stop_file_asks_for_the_end_once(config):
-    run = RunFolder.of(config)
-    assert not run.stop_requested
-    run.request_stop()
-    assert run.stop_requested
-    run.begin(config, check_data(config), resume=False)
-    assert not run.stop_requested
-
-
 def test_values_come_back_as_they_were_measured(tmp_path):
     run = RunFolder(tmp_path)
     assert run.metrics() == []

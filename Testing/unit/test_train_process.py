@@ -116,6 +116,15 @@ def test_it_is_paused_goes_on_and_is_stopped_between_steps(begin):
         process.stop(run)
 
 
+def test_a_stop_that_comes_before_the_worker_is_awake_is_not_lost(begin):
+    run = begin()
+    process.stop(run)  # at once: Python is still starting
+    wait_for(lambda: process.status(run) == "stopped")
+    begin(resume=True)
+    watch = Watch(run)
+    wait_for(lambda: watch.look() and watch.step > 2)
+
+
 def test_a_stopped_run_is_resumed_with_its_own_configuration(begin):
     run = begin()
     wait_for(lambda: process.status(run) == "running" and (run.path / "config.yaml").exists())
@@ -169,7 +178,7 @@ def test_a_run_goes_on_when_its_starter_is_killed_and_is_found_again(tmp_path):
 def test_why_a_run_failed_is_told(begin, what, says):
     run = begin(what)
     wait_for(lambda: process.worker(run) is None)
-    assert process.status(run) == {"fail": "failed", "crash": "killed"}[what]
+    assert process.status(run) == {"fail": "failed", "crash": "killed"}[what]  # a crash says nothing by itself
     assert process.why(run) == says
 
 

@@ -7,8 +7,6 @@ from typing import Any, Literal, get_args, get_origin
 
 import qt
 
-from ..configuration import field_names
-
 _ELSEWHERE = ("data.folder", "data.unlabelled", "run.folder")  # have widgets of their own, or are lists
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -17,6 +15,8 @@ class ConfigForm:
     """Widgets for every field marked "common"; ``changed`` is called with (name, value) when the user changes one."""
 
     def __init__(self, container: Any, changed: Callable[[str, Any], None]) -> None:
+        from ..configuration import field_names  # needs pydantic, which may be missing while the panel opens
+
         self._changed = changed
         self._show: dict[str, Callable[[Any], None]] = {}
         layout = qt.QFormLayout(container)

@@ -49,6 +49,7 @@ class ExportSection(Section):
         ui.hideTextButton.connect("clicked(bool)", self._onHideText)
         ui.drawBoxButton.connect("clicked(bool)", self._onDrawBox)
         ui.showTextButton.connect("clicked(bool)", self._onShowText)
+        ui.phantomButton.connect("clicked(bool)", self._onPhantom)
         ui.exportButton.connect("clicked(bool)", self._onExport)
         ui.undoExportButton.connect("clicked(bool)", self._onUndo)
         state.busyChanged.connect(self.update)
@@ -107,6 +108,8 @@ class ExportSection(Section):
             text = str(error)
         self.ui.datasetStateLabel.setText(text)
         self.ui.undoExportButton.setEnabled(undoable > 0 and not self.state.isBusy)
+        isEmpty = not folder.exists() or not any(folder.iterdir())
+        self.ui.phantomButton.setEnabled(isEmpty and not self.state.isBusy)
 
     # frames
 
@@ -231,6 +234,22 @@ class ExportSection(Section):
         if folder:
             self.state.setDataset(Path(folder))
             self._showText()
+
+    def _onPhantom(self, checked: bool = False) -> None:
+        """Something to add to: a clip or two are no data set yet."""
+        from ..configuration import load_config
+        from ..dataset_check import make_phantom
+
+        with self.panel.showingErrors(_("The synthetic data set")):
+            config = load_config("demo").changed({"data.folder": str(self.state.dataset)})
+
+            def work(report: Any, cancelled: Any) -> None:
+                make_phantom(config.data, lambda done, total: report(done, total, ""), cancelled)
+
+            def finished(result: Any) -> None:
+                self.state.setDataset(self.state.dataset)
+
+            self.panel.runJob(_("Making a synthetic data set"), work, finished)
 
     def _onExport(self, checked: bool = False) -> None:
         from ..export import export_frames

@@ -16,6 +16,9 @@ from .run_plot import RunPlot
 
 _LOOK_MILLISECONDS = 1000
 _CURVES = ("ema/loss", "ema/validation_dsc")  # shown first, where they are there
+_CONTROLS = tuple(
+    f"{name}Button" for name in ("pause", "stop", "resume", "kill", "delete", "compare", "exportRun", "importRun")
+)
 _PICTURE_WIDTH = 320
 _MOST_ROWS = 6
 
@@ -76,8 +79,10 @@ class RunsSection(Section):
         self._plot.sceneClosed()
 
     def _alive(self) -> list[Any]:
-        from ..process import ALIVE, status
-
+        try:
+            from ..process import ALIVE, status
+        except ImportError:  # before the dependencies are installed
+            return []
         runs = self.logic.runs(self.state.runs) if self.state.runs.is_dir() else []
         return [run for run in runs if status(run) in ALIVE]
 
@@ -158,9 +163,15 @@ class RunsSection(Section):
         return str(process.status(self.state.run)) if self.state.run is not None else ""
 
     def _showState(self) -> None:
-        from ..process import ALIVE, why
-
         ui, run = self.ui, self.state.run
+        try:
+            from ..process import ALIVE, why
+        except ImportError:
+            for name in _CONTROLS:
+                getattr(ui, name).setEnabled(False)
+            ui.stageProgressBar.setVisible(False)
+            ui.runStateLabel.setText(_("Install the dependencies first."))
+            return
         status = self._status()
         if status != self._shownStatus:
             self._shownStatus = status
@@ -171,6 +182,7 @@ class RunsSection(Section):
         ui.stopButton.setEnabled(alive)
         ui.killButton.setEnabled(alive)
         ui.resumeButton.setEnabled(status in ("paused", "stopped", "killed", "failed"))
+        ui.importRunButton.setEnabled(True)
         ui.deleteButton.setEnabled(run is not None and not alive)
         ui.exportRunButton.setEnabled(run is not None and not alive and status != "new")
         finished = [n for n in rows.selectedRows(ui.runsTable) if self._statuses[n : n + 1] == ["finished"]]

@@ -53,6 +53,7 @@ class TrainSection(Section):
         try:
             from ..configuration import shipped_configs
         except ImportError:  # before the dependencies are installed
+            self._say(_("Install the dependencies first."))
             return
         self._isReady = True
         self._form = ConfigForm(self.ui.commonWidget, self._onForm)
@@ -71,6 +72,8 @@ class TrainSection(Section):
 
     def update(self) -> None:
         """Enable what is possible now."""
+        if not self.state.isBusy:
+            self.enter()  # the job that has ended may have been the installation
         possible = self._config is not None and not self.state.isBusy
         self.ui.checkButton.setEnabled(possible)
         self.ui.startButton.setEnabled(possible)
