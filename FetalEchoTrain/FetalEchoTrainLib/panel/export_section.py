@@ -94,13 +94,14 @@ class ExportSection(Section):
 
         from ..export import exports
 
-        folder, undoable = self.state.dataset, 0
+        folder, undoable, isEmpty = self.state.dataset, 0, False
         try:
             counts = [
                 len(read_list(folder / name)) if (folder / name).exists() else 0
                 for name in (TRAIN_LABELED, TRAIN_UNLABELED)
             ]
             undoable = len(exports(folder))
+            isEmpty = not folder.exists() or not any(folder.iterdir())
             text = _("{labelled} labelled and {unlabelled} unlabelled frames.").format(
                 labelled=counts[0], unlabelled=counts[1]
             )
@@ -108,7 +109,6 @@ class ExportSection(Section):
             text = str(error)
         self.ui.datasetStateLabel.setText(text)
         self.ui.undoExportButton.setEnabled(undoable > 0 and not self.state.isBusy)
-        isEmpty = not folder.exists() or not any(folder.iterdir())
         self.ui.phantomButton.setEnabled(isEmpty and not self.state.isBusy)
 
     # frames
