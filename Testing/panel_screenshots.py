@@ -8,6 +8,7 @@ train.jpg    a finished run in the training panel, that of ``--run FOLDER``; lef
 
 from __future__ import annotations
 
+import argparse
 import os
 import tempfile
 import time
@@ -59,7 +60,38 @@ def click(panel) -> None:
         driver.wait_until(lambda b=before: driver.find(editor, "clickPromptsLabel").text != b, 60)
 
 
+def show_training(run: Path) -> None:
+    """The sections Export, Train and Runs of the training panel."""
+    import qt
+
+    # Relative, so that the picture shows no folder of this machine.
+    os.chdir(run.parent.parent)
+    qt.QSettings().setValue("FetalEcho/TrainingRuns", run.parent.name)
+    qt.QSettings().setValue("FetalEcho/TrainingDataset", "FetalEcho data")
+    panel = driver.open_module("FetalEchoTrain")
+    panel.ui.runsTable.selectRow([path.name for path in sorted(run.parent.iterdir())].index(run.name))
+    panel.ui.curveComboBox.setCurrentIndex(panel.ui.curveComboBox.findData("ema/validation_dsc"))
+    for name in ("export", "train", "runs", "deploy", "dependencies"):
+        getattr(panel.ui, f"{name}CollapsibleButton").setProperty("collapsed", False)
+    panel.self().sections["RunsSection"].look()
+    driver.process_events()
+    with tempfile.TemporaryDirectory() as folder:
+        pictures = [
+            Image.open(driver.grab(widget, Path(folder) / f"{number}.png")).convert("RGB")
+            for number, widget in enumerate((panel.ui.ExportSection, panel.ui.TrainSection, panel.ui.RunsSection))
+        ]
+    heights = (pictures[0].height + pictures[1].height, pictures[2].height)
+    sheet = Image.new("RGB", (pictures[0].width + pictures[2].width + 12, max(heights)), "white")
+    sheet.paste(pictures[0], (0, 0))
+    sheet.paste(pictures[1], (0, pictures[0].height))
+    sheet.paste(pictures[2], (pictures[0].width + 12, 0))
+    sheet.save(SCREENSHOTS / "train.jpg", "JPEG", quality=87, optimize=True)
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description="Make the README's pictures of the panels again.")
+    parser.add_argument("--run", type=Path, help="folder of a finished run")
+    options = parser.parse_args()
     boot.start()
     panel = driver.open_module("FetalEchoSeg")
     (browser,) = driver.click_sample(CLIP)
@@ -77,6 +109,12 @@ def main() -> None:
     save(driver.main_window(), "refine.jpg")
     show(panel, {"measure"})
     save(panel.ui.MeasureSection, "measure.jpg")
+    if options.run is not None:
+        logic, masks = panel.self().logic, panel.self().state.masks
+        for frame in (3, 9):
+            logic.setLabels(masks, frame, logic.labels(masks)[frame], drawnBy="clicks")
+        logic.acceptFrame(masks, 12)
+        show_training(options.run)
 
 
 if __name__ == "__main__":
