@@ -49,7 +49,7 @@ bench: $(READY)
 demo-model: $(READY)
 	$(BIN)/python -m FetalEchoTrainLib.demo_model --out Resources/Models/demo-tiny --work build/demo-model
 
-# Trains Resources/Models/demo-clicks again, which answers clicks, from the same phantom, in about an hour on one core.
+# Trains Resources/Models/demo-clicks again, which answers clicks, from the same phantom, in about two hours on one core.
 demo-clicks: $(READY)
 	$(BIN)/python -m FetalEchoTrainLib.demo_promptable --out Resources/Models/demo-clicks --work build/demo-model
 
