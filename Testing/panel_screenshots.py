@@ -74,6 +74,7 @@ def show_training(run: Path) -> None:
     for name in ("export", "train", "runs", "deploy", "dependencies"):
         getattr(panel.ui, f"{name}CollapsibleButton").setProperty("collapsed", False)
     panel.self().sections["RunsSection"].look()
+    driver.wait_until(lambda: not panel.self().sections["ExportSection"].isLooking, 20)
     driver.process_events()
     with tempfile.TemporaryDirectory() as folder:
         pictures = [

@@ -57,8 +57,13 @@ def texts(table):
     return [[table.item(r, c).text() for c in range(table.columnCount)] for r in range(table.rowCount)]
 
 
+def looked(panel):
+    driver.wait_until(lambda: not panel.self().sections["ExportSection"].isLooking, 20)
+    return panel
+
+
 def open_panel():
-    return driver.open_module("FetalEchoTrain")
+    return looked(driver.open_module("FetalEchoTrain"))
 
 
 # Export ---------------------------------------------------------------------------------------------------------------
@@ -109,6 +114,7 @@ def test_only_ticked_frames_go_and_conditions_belong_to_the_view(folders):
     clip()
     panel = open_panel()
     driver.click(panel.ui.correctedOnlyCheckBox)
+    looked(panel)
     table = panel.ui.framesTable
     assert [row[1] for row in texts(table)] == ["1", "3", "4"]
     table.item(0, 0).setCheckState(qt.Qt.Unchecked)
@@ -120,6 +126,22 @@ def test_only_ticked_frames_go_and_conditions_belong_to_the_view(folders):
     assert table.rowCount == 0
     assert not panel.ui.exportButton.enabled
     assert not panel.ui.conditionsWidget.enabled
+
+
+def test_a_long_scene_is_looked_at_in_turns_and_may_close_meanwhile(folders, monkeypatch):
+    from FetalEchoTrainLib.panel import export_section
+
+    monkeypatch.setattr(export_section, "_SECONDS_A_TURN", 0.0)  # a frame a turn
+    clip()
+    panel = driver.open_module("FetalEchoTrain")
+    looked(panel)
+    assert panel.ui.framesTable.rowCount == 2
+    section = panel.self().sections["ExportSection"]
+    section._onRefresh()
+    assert section.isLooking
+    driver.close_scene()
+    assert not section.isLooking
+    assert panel.ui.framesTable.rowCount == 0
 
 
 def test_text_is_warned_of_and_hidden_on_a_click(folders):

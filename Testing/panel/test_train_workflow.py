@@ -99,7 +99,7 @@ def test_what_is_corrected_trains_the_model_that_is_used_afterwards(places):
 
     # export
     panel = driver.open_module("FetalEchoTrain")
-    assert panel.ui.exportButton.text == "Export 1 frames"
+    driver.wait_until(lambda: panel.ui.exportButton.text == "Export 1 frames", 20)
     before = len(read_list(dataset / TRAIN_LABELED))
     driver.click(panel.ui.exportButton)
     idle(panel)

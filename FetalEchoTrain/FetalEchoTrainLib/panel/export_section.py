@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from . import rows
 from .box_tool import BoxTool
 
 _MOST_FRAMES = 2000  # in the table
+_SECONDS_A_TURN = 0.05
 
 
 class ExportSection(Section):
@@ -27,6 +29,11 @@ class ExportSection(Section):
         self._frames: list[Any] = []
         self._text: list[Any] = []
         self._textSize: tuple[int, int] = (0, 0)
+        self._looking: Any = None
+        self._looked = 0
+        self._lookTimer = qt.QTimer(self.widget)
+        self._lookTimer.setInterval(0)
+        self._lookTimer.timeout.connect(self._look)
         self._boxTool = BoxTool(self._onBox)
         rows.prepare(ui.framesTable, [_("Clip"), _("Frame"), _("View"), _("Drawn by"), _("Shows")])
         layout = qt.QGridLayout(ui.conditionsWidget)
@@ -62,14 +69,17 @@ class ExportSection(Section):
 
     def exit(self) -> None:
         """Let go of the views."""
+        self._stopLooking()
         self._boxTool.stop()
 
     def cleanup(self) -> None:
         """Let go of the views."""
+        self._stopLooking()
         self._boxTool.stop()
 
     def forget(self) -> None:
         """Show nothing of a scene that closes."""
+        self._stopLooking()
         self._boxTool.stop()
         self._frames = []
         rows.fill(self.ui.framesTable, [])
@@ -114,28 +124,63 @@ class ExportSection(Section):
     # frames
 
     def _onRefresh(self, checked: bool = False) -> None:
+        """Begin to look at every frame; a long clip takes seconds, and Slicer stays usable meanwhile."""
+        from ..scene.frames import lookAtFrames
+
+        self._frames, self._looking, self._looked = [], lookAtFrames(), 0
+        rows.fill(self.ui.framesTable, [])
+        self._showClip(None)
+        self._lookTimer.start()
+        self._look()
+
+    @property
+    def isLooking(self) -> bool:
+        """Whether frames are still to be looked at."""
+        return self._looking is not None
+
+    def _look(self) -> None:
+        """Look at some frames more."""
+        if self._looking is None:
+            return
+        end = time.monotonic() + _SECONDS_A_TURN
+        correctedOnly, over = self.ui.correctedOnlyCheckBox.checked, True
         with self.panel.showingErrors(_("Looking at the scene")):
-            frames = self.logic.frames()
-            if self.ui.correctedOnlyCheckBox.checked:
-                frames = [frame for frame in frames if frame.isCorrected]
-            self._frames = frames[:_MOST_FRAMES]
-            texts = [
-                [
-                    frame.masks.GetName(),
-                    str(frame.index),
-                    frame.view.short if frame.view else _("unknown"),
-                    self._author(frame),
-                    _("{count} structures").format(count=len(frame.structures)),
-                ]
-                for frame in self._frames
+            for frame in self._looking:
+                self._looked += 1
+                if frame is not None and (frame.isCorrected or not correctedOnly):
+                    self._frames.append(frame)
+                if time.monotonic() > end and len(self._frames) < _MOST_FRAMES:
+                    over = False
+                    break
+        if over:
+            self._looking = None
+            self._lookTimer.stop()
+            self._showFrames()
+        else:
+            self.panel.showStatus(_("Looking at the scene: {count} frames.").format(count=self._looked))
+
+    def _stopLooking(self) -> None:
+        self._looking = None
+        self._lookTimer.stop()
+
+    def _showFrames(self) -> None:
+        texts = [
+            [
+                frame.masks.GetName(),
+                str(frame.index),
+                frame.view.short if frame.view else _("unknown"),
+                self._author(frame),
+                _("{count} structures").format(count=len(frame.structures)),
             ]
-            rows.fill(self.ui.framesTable, texts, [frame.isCorrected for frame in self._frames])
-            for row, frame in enumerate(self._frames):
-                names = ", ".join(structure.info.title for structure in frame.structures)
-                self.ui.framesTable.item(row, 4).setToolTip(names)
-            self._showClip(self._frames[0].masks if self._frames else None)
-            if not self._frames:
-                self.panel.showStatus(_("Correct or accept frames in FetalEcho Segmentation first."))
+            for frame in self._frames
+        ]
+        rows.fill(self.ui.framesTable, texts, [frame.isCorrected for frame in self._frames])
+        for row, frame in enumerate(self._frames):
+            names = ", ".join(structure.info.title for structure in frame.structures)
+            self.ui.framesTable.item(row, 4).setToolTip(names)
+        self._showClip(self._frames[0].masks if self._frames else None)
+        none = _("Correct or accept frames in FetalEcho Segmentation first.")
+        self.panel.showStatus("" if self._frames else none)
         self.update()
 
     def _author(self, frame: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -54,18 +54,25 @@ class SceneFrame:
 
 def sceneFrames(masks: Iterable[Any] | None = None) -> list[SceneFrame]:
     """Frames with masks, clip by clip in order of time; of all mask sequences of the scene if ``masks`` is None."""
-    found = []
+    return [frame for frame in lookAtFrames(masks) if frame is not None]
+
+
+def lookAtFrames(masks: Iterable[Any] | None = None) -> Iterator[SceneFrame | None]:
+    """What ``sceneFrames`` lists, frame by frame, None for one without masks; ends when a clip goes away meanwhile."""
     for sequence in maskSequences() if masks is None else masks:
         view = viewOf(sequence)
         for index in range(sequence.GetNumberOfDataNodes()):
+            if sequence.GetScene() is None or index >= sequence.GetNumberOfDataNodes():
+                return
             labels = labelsOfFrame(sequence, index)
             values = np.flatnonzero(np.bincount(labels.ravel(), minlength=1)[1:]) + 1
             author = drawnBy(sequence, index, labels=labels)
             accepted = isAccepted(sequence, index)
             if len(values) or accepted or author in (BY_CLICKS, BY_HAND):
                 structures = tuple(Structure(int(value)) for value in values)
-                found.append(SceneFrame(sequence, index, view, structures, author, accepted))
-    return found
+                yield SceneFrame(sequence, index, view, structures, author, accepted)
+            else:
+                yield None
 
 
 def maskSequences() -> list[Any]:
