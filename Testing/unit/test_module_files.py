@@ -69,8 +69,9 @@ def test_module_file_uses_widgets_of_its_panel_file(module):
 
 
 def test_every_section_has_its_panel_file_and_every_file_its_section():
-    sources = (REPOSITORY / "FetalEchoSeg" / "FetalEchoSegLib" / "panel").glob("*_section.py")
-    sections = {re.search(r'uiName = "(\w+)"', path.read_text(encoding="utf-8")).group(1) for path in sources}
+    sources = REPOSITORY.glob("FetalEcho*/FetalEcho*Lib/panel/*_section.py")
+    named = (re.search(r'uiName = "(\w+)"', path.read_text(encoding="utf-8")) for path in sources)
+    sections = {found.group(1) for found in named if found}  # one that extends another has its file
     assert sections == {path.stem for path in PANEL_FILES} - set(MODULES)
 
 
