@@ -55,6 +55,7 @@ class FetalEchoTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from FetalEchoTrainLib.panel.dependencies_section import DependenciesSection
         from FetalEchoTrainLib.panel.deploy_section import DeploySection
         from FetalEchoTrainLib.panel.export_section import ExportSection
+        from FetalEchoTrainLib.panel.label_next_section import LabelNextSection
         from FetalEchoTrainLib.panel.runs_section import RunsSection
         from FetalEchoTrainLib.panel.state import TrainState
         from FetalEchoTrainLib.panel.train_section import TrainSection
@@ -64,7 +65,7 @@ class FetalEchoTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = FetalEchoTrainLogic()
         self.state = TrainState()
         self.footer = JobFooter(self.ui, _("FetalEcho Training"), self.state.setBusy)
-        for kind in (ExportSection, TrainSection, RunsSection, DeploySection, DependenciesSection):
+        for kind in (ExportSection, TrainSection, RunsSection, DeploySection, LabelNextSection, DependenciesSection):
             section = self.sections[kind.uiName] = kind(self)
             section.load(self.layout)
         self.layout.addWidget(footer)
@@ -101,6 +102,7 @@ class FetalEchoTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.sections["ExportSection"].forget()
         self.sections["RunsSection"].sceneClosed()
         self.sections["DeploySection"].forget()
+        self.sections["LabelNextSection"].forget()
 
     def onSceneEndImport(self, caller: Any, event: Any) -> None:
         """Look at the new scene if the panel is shown."""
@@ -215,6 +217,19 @@ class FetalEchoTrainLogic(ScriptedLoadableModuleLogic):
         from FetalEchoTrainLib.export import undo
 
         return undo(dataset)
+
+    def labelNext(self, most: int = 20, perPatient: int = 5) -> list[tuple[Any, int, float]]:
+        """Which frames of the scene to correct next: (mask sequence, frame, the model's confidence), best first.
+
+        Frames that the model doubts, unlike those corrected already, at most one for each quarter of a heartbeat.
+
+        :param most: frames in all.
+        :param perPatient: frames of one patient.
+        :raises FetalEchoError: InvalidRequest without a segmented clip, UnusableBundle, UnreadableInput.
+        """
+        from FetalEchoTrainLib.scene.candidates import LabelQueue
+
+        return LabelQueue(most, perPatient).run()
 
     # trainings
 

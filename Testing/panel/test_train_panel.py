@@ -188,6 +188,32 @@ def test_a_read_only_data_set_is_one_sentence(folders, tmp_path):
     assert panel.ui.exportButton.enabled
 
 
+# Label next -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_frames_to_label_next_are_opened_one_after_another(folders):
+    from FetalEchoSegLib.phantom.clip import make_named_clip
+
+    seg = driver.open_module("FetalEchoSeg")
+    logic = seg.self().logic
+    made = make_named_clip(View.FOUR_CHAMBER, seed=4, frames=6, frame_rate=25, image_shape=(64, 64))
+    masks = logic.segment(logic.addCine(made.cine, "Clip"), view="4CH")
+    panel = open_panel()
+    assert not panel.ui.openFrameButton.enabled
+    driver.click(panel.ui.rankButton)
+    driver.wait_until(lambda: panel.ui.queueTable.rowCount, 60)
+    frames = [int(row[1]) for row in texts(panel.ui.queueTable)]
+    assert "has not been measured" in panel.ui.queueLabel.text
+    driver.click(panel.ui.openFrameButton)
+    assert seg.self().state.masks is masks
+    assert seg.self().state.frame == frames[0]
+    open_panel()
+    driver.click(panel.ui.openFrameButton)
+    assert seg.self().state.frame == frames[1]
+    driver.close_scene()
+    assert panel.ui.queueTable.rowCount == 0
+
+
 # Train ----------------------------------------------------------------------------------------------------------------
 
 

@@ -106,3 +106,22 @@ def test_a_clip_of_unknown_view_is_refused_with_its_name(tmp_path):
 def test_text_is_looked_for_in_the_clip(clip):
     masks, _, _ = clip
     assert textIn(masks) == (SHAPE[1:], [])
+
+
+def test_frames_to_label_next_are_doubtful_and_not_corrected_yet():
+    from FetalEchoSegLib.phantom.clip import make_named_clip
+
+    logic = FetalEchoSegLogic()
+    with pytest.raises(InvalidRequest, match="no segmented clip"):
+        FetalEchoTrainLogic().labelNext()
+    made = make_named_clip(View.FOUR_CHAMBER, seed=4, frames=12, frame_rate=25, image_shape=(64, 64))
+    masks = logic.segment(logic.addCine(made.cine, "Clip"), view="4CH")
+    logic.acceptFrame(masks, 5)
+    queue = FetalEchoTrainLogic().labelNext(most=3, perPatient=3)
+    assert len(queue) == 3
+    frames = [frame for _, frame, _ in queue]
+    assert 5 not in frames
+    assert len(set(frames)) == 3
+    confidence = logic.prediction(masks).confidence
+    assert [round(c, 5) for _, _, c in queue] == [round(float(confidence[f]), 5) for f in frames]
+    assert all(node is masks for node, _, _ in queue)
