@@ -255,6 +255,8 @@ class BoundaryConfig(Block):
     """Epochs between refinements."""
     iou: float = Field(default=0.7, ge=0.0, le=1.0)
     """A refined mask is taken if it overlaps the coarse one by this much,"""
+    predicted_iou: float = Field(default=0.8, ge=0.0, le=1.0)
+    """if the model predicts at least this overlap with the truth,"""
     stability: float = Field(default=0.85, ge=0.0, le=1.0)
     """if its outline is this stable,"""
     smallest_ratio: float = Field(default=0.7, gt=0.0, le=1.0)

@@ -251,7 +251,12 @@ class EmaTraining:
         from FetalEchoSegLib.promptable.bundle import find_promptable
 
         config, at, processes = self._config.boundary, self.at, self._processes
-        rules = Acceptance(config.iou, config.stability, (config.smallest_ratio, config.largest_ratio))
+        rules = Acceptance(
+            config.iou,
+            config.stability,
+            (config.smallest_ratio, config.largest_ratio),
+            predicted_iou=config.predicted_iou,
+        )
         model = find_promptable(config.model).build(str(processes.device), processes.precision)
         corrections.use(at.epoch)
         frames = processes.share(self._context.data.unlabelled)

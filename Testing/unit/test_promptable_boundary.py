@@ -146,6 +146,21 @@ def test_an_unstable_outline_is_refused():
     assert np.array_equal(result, labels)
 
 
+def test_an_answer_that_the_model_itself_doubts_is_refused():
+    labels = np.zeros((100, 100), dtype=np.uint8)
+    labels[30:60, 30:60] = 9
+
+    class Doubting(Oracle):
+        def answer(self, embedding, prompts, multimask=True):
+            return [Answer(a.logits, 0.79, a.geometry) for a in super().answer(embedding, prompts)]
+
+    result, (decision,) = refine_frame(np.zeros_like(labels), labels, Doubting([labels]))
+    assert decision.reason == "the model itself is unsure (0.79)"
+    assert np.array_equal(result, labels)
+    _, (decision,) = refine_frame(np.zeros_like(labels), labels, Doubting([labels]), Acceptance(predicted_iou=0.7))
+    assert decision.accepted
+
+
 def heart(shift=0):
     """Thorax around a heart around one ventricle."""
     rows, columns = np.mgrid[:160, :160]

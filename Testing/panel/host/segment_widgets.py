@@ -44,6 +44,7 @@ class qMRMLSegmentsTableView(qMRMLWidget):
         super().__init__(parent)
         self._node: Any = None
         self._ids: list[str] = []
+        self._shown: list[tuple[Any, ...]] = []
         self._hidden: tuple[str, ...] = ()
         self._filling = False
         self._observations = Observations()
@@ -87,12 +88,17 @@ class qMRMLSegmentsTableView(qMRMLWidget):
         self._fill()
 
     def _fill(self) -> None:
+        """As Slicer's model, touch nothing while all cells say the same: each step through a sequence asks for it."""
+        ids = segmentIDs(self._node)
+        rows = [self._row(segmentID) for segmentID in ids]
+        if rows == self._shown:
+            return
         selected = self.selectedSegmentIDs()
         self._filling = True
-        self._ids = segmentIDs(self._node)
-        self._table.setRowCount(len(self._ids))
-        for row, segmentID in enumerate(self._ids):
-            for column, item in enumerate(self._items(segmentID)):
+        self._ids, self._shown = ids, rows
+        self._table.setRowCount(len(ids))
+        for row, (segmentID, *cells) in enumerate(rows):
+            for column, item in enumerate(self._items(*cells)):
                 self._table.setItem(row, column, item)
             self._table.setRowHidden(row, not self._isShown(segmentID))
         self._filling = False
@@ -100,21 +106,24 @@ class qMRMLSegmentsTableView(qMRMLWidget):
         if selected != self.selectedSegmentIDs():  # one of them is gone
             self.selectionChanged.emit(None, None)
 
-    def _items(self, segmentID: str) -> list[QtWidgets.QTableWidgetItem]:
-        segment = self._node.GetSegmentation().GetSegment(segmentID)
-        display = self._node.GetDisplayNode()
+    def _row(self, segmentID: str) -> tuple[Any, ...]:
+        """Id, texts of the cells, colour, whether the name can be edited."""
+        segmentation, display = self._node.GetSegmentation(), self._node.GetDisplayNode()
+        segment = segmentation.GetSegment(segmentID)
         visible = display is None or bool(display.GetSegmentVisibility(segmentID))
         opacity = 1.0 if display is None else display.GetSegmentOpacity2DFill(segmentID)
-        logic = slicer.vtkSlicerSegmentationsModuleLogic
-        layer = self._node.GetSegmentation().GetLayerIndex(segmentID)
-        texts = ["◉" if visible else "○", "", f"{opacity:.2f}", segment.GetName(), "", str(layer)]
-        texts[_STATUS] = _STATUS_NAMES[logic.GetSegmentStatus(segment)]
+        status = _STATUS_NAMES[slicer.vtkSlicerSegmentationsModuleLogic.GetSegmentStatus(segment)]
+        layer = str(segmentation.GetLayerIndex(segmentID))
+        texts = ("◉" if visible else "○", "", f"{opacity:.2f}", segment.GetName(), status, layer)
+        return segmentID, texts, tuple(segment.GetColor()), not self.readOnly
+
+    def _items(self, texts: Any, color: Any, editable: bool) -> list[QtWidgets.QTableWidgetItem]:
         items = [QtWidgets.QTableWidgetItem(text) for text in texts]
         for column, item in enumerate(items):
-            if column != _NAME or self.readOnly:
+            if column != _NAME or not editable:
                 item.setFlags(Qt.ItemIsEnabled | Qt.ItemIsSelectable)
         items[_VISIBLE].setTextAlignment(Qt.AlignCenter)
-        items[_COLOR].setBackground(QtGui.QColor.fromRgbF(*segment.GetColor()))
+        items[_COLOR].setBackground(QtGui.QColor.fromRgbF(*color))
         return items
 
     def _isShown(self, segmentID: str) -> bool:
