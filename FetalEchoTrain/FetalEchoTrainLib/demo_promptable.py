@@ -84,7 +84,6 @@ class ClickSchedule:
         Stage(128, 20, 1e-3, clicks=False),
         Stage(128, 5, 1e-3),
         Stage(256, 3, 8e-4, 0.7),
-        Stage(256, 2, 8e-4, 0.7),
     )
     batch_size: int = 8
     structures: int = 3
