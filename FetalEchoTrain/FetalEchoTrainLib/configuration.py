@@ -159,8 +159,8 @@ class AugmentationConfig(Block):
 class EmaConfig(Block):
     """Stage 1: segmentation and classification, with pseudo-labels from a teacher."""
 
-    epochs: int = Field(default=100, ge=1, le=10_000, json_schema_extra=COMMON)
-    """Passes over the data."""
+    epochs: int = Field(default=100, ge=0, le=10_000, json_schema_extra=COMMON)
+    """Passes over the data; 0 leaves the network of network.initial as it is, for fine-tuning alone."""
     steps_per_epoch: int | None = Field(default=None, ge=1, le=1_000_000)
     """Steps of an epoch; empty for once through the larger of the labelled and the unlabelled part."""
     labelled_batch: int = Field(default=8, ge=1, le=1024, json_schema_extra=COMMON)
@@ -369,6 +369,8 @@ class TrainConfig(Block):
             self.network.echocare()
         except ValueError as error:
             raise ValueError(f"network: {error}") from None
+        if not self.ema.epochs and not self.network.initial:
+            raise ValueError("ema.epochs is 0, but there is no network to fine-tune: name one in network.initial")
         return self
 
     def changed(self, changes: Mapping[str, Any]) -> TrainConfig:

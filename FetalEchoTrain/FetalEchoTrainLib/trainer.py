@@ -76,7 +76,10 @@ def _train(context: RunContext, resume: bool) -> Path:
     network, said, licence = starting_network(context.config)
     network.to(context.processes.device)
     state: Mapping[str, Any] = {} if loaded is None else loaded.state
-    if state.get("stage") != "fine_tuning":
+    if not context.config.ema.epochs:
+        context.log(f"{said} It is fine-tuned as it is, without stage 1.")
+        best = number = 0
+    elif state.get("stage") != "fine_tuning":
         context.log(said)
         stage_1 = EmaTraining(context, network)
         if loaded is not None:
@@ -85,7 +88,8 @@ def _train(context: RunContext, resume: bool) -> Path:
         del stage_1  # its optimizer and teacher have done their work
     else:
         best, number = state["best"], state["after"]
-    network.load_state_dict(load_best(context.run.checkpoints, "ema", best)["network"])
+    if context.config.ema.epochs:
+        network.load_state_dict(load_best(context.run.checkpoints, "ema", best)["network"])
     if context.config.fine_tuning.enabled:
         fine_tune(context, network, _saving(context, best, number), state.get("head"))
     if context.processes.is_main:

@@ -25,6 +25,7 @@ from FetalEchoSegLib.readers import read_cine
 from FetalEchoSegLib.segmentation import Segmenter
 from FetalEchoTrainLib import ema_training
 from FetalEchoTrainLib.ema_stage import EmaStep, StepLoss
+from FetalEchoTrainLib.fine_tuning import HeadTraining
 from FetalEchoTrainLib.run_context import Diverged
 from FetalEchoTrainLib.run_folder import RunFolder
 from training import carry_out, data_folder, losses, small_config
@@ -120,6 +121,15 @@ def test_a_finished_run_is_not_trained_again(whole, folder):
     assert "is finished" in logged(events)
 
 
+def weights(path):
+    return load_bundle(path).state()
+
+
+def same_weights(one, other):
+    one, other = weights(one), weights(other)
+    return one.keys() == other.keys() and all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
 # Arms ---------------------------------------------------------------------------------------------------------------
 
 
@@ -156,6 +166,39 @@ def test_a_frozen_encoder_a_start_from_a_bundle_and_bf16(whole, folder, data):
     assert path.is_dir()
 
 
+def test_fine_tuning_alone_is_what_follows_stage_1(whole, folder, data):
+    """Several ways of fine-tuning can be compared on one stage 1, and the first of them is the run itself."""
+    _, both, _, _ = whole
+    stage_1, _, _ = carry_out(small_config(folder, data, arm="full-no-cft"), folder / "stage-1")
+    config = small_config(folder, data, network__initial=str(stage_1), ema__epochs=0)
+    path, run, events = carry_out(config, folder / "fine-tuned")
+    assert same_weights(path, both)
+    assert "without stage 1" in logged(events)
+    assert "bit-identical" in logged(events)
+    assert not [m for m in run.metrics() if m.stage == "ema"]
+
+
+def test_fine_tuning_alone_is_resumed(folder, data, whole, monkeypatch):
+    _, start, _, _ = whole
+    config = small_config(folder, data, network__initial=str(start), ema__epochs=0)
+    expected, _, _ = carry_out(config, folder / "at-once")
+    run = RunFolder(folder / "in-two")
+    seen, original = [], HeadTraining.epoch
+
+    def epoch(self, number):
+        seen.append(number)
+        if len(seen) == 2:
+            run.request_stop()
+        return original(self, number)
+
+    monkeypatch.setattr(HeadTraining, "epoch", epoch)
+    with pytest.raises(Cancelled, match="Stopped in stage 2"):
+        carry_out(config, run.path)
+    path, _, _ = carry_out(config, run.path, resume=True)
+    assert sorted(seen) == list(range(config.fine_tuning.epochs))
+    assert same_weights(path, expected)
+
+
 # Going on -----------------------------------------------------------------------------------------------------------
 
 
@@ -171,10 +214,6 @@ def stop_after(monkeypatch, step, how):
 
     monkeypatch.setattr(EmaStep, "loss", loss)
     return seen
-
-
-def weights(path):
-    return load_bundle(path).state()
 
 
 def lasting(run):
@@ -197,14 +236,11 @@ def test_a_stopped_and_resumed_run_is_the_uninterrupted_one(whole, folder, monke
     again, resumed, events = carry_out(config, here, resume=True)
     assert "Resumed from" in logged(events)
     assert losses(resumed) == losses(run)
-    whole_weights = weights(path)
-    assert all(torch.equal(tensor, whole_weights[name]) for name, tensor in weights(again).items())
+    assert same_weights(again, path)
     assert lasting(resumed) == lasting(run)
 
 
 def test_stage_2_is_resumed_as_well(whole, folder, monkeypatch):
-    from FetalEchoTrainLib.fine_tuning import HeadTraining
-
     config, path, _, _ = whole
     here, original = folder / "stopped-in-stage-2", HeadTraining.epoch
 
@@ -220,8 +256,7 @@ def test_stage_2_is_resumed_as_well(whole, folder, monkeypatch):
         patch.setattr(ema_training.EmaTraining, "run", lambda self: pytest.fail("stage 1 was done"))
         patch.setattr(HeadTraining, "epoch", original)
         again, _, _ = carry_out(config, here, resume=True)
-    whole_weights = weights(path)
-    assert all(torch.equal(tensor, whole_weights[name]) for name, tensor in weights(again).items())
+    assert same_weights(again, path)
 
 
 def test_a_folder_that_holds_a_run_is_refused_without_resume(whole):
