@@ -35,6 +35,16 @@ def test_a_clip_gives_one_frame_a_phase():
     assert sorted(order(frames)) == [0, 2]
 
 
+def test_a_phase_that_is_not_known_limits_nothing():
+    assert len(order([frame(k, 0.1, at=(k, 1), phase=np.nan) for k in range(3)])) == 3
+
+
+def test_features_count_whatever_their_units():
+    """A feature in thousands does not drown one in thousandths."""
+    frames = [frame(0, at=(0, 0.003)), frame(1, at=(1000, 0)), frame(2, at=(0, 0)), frame(3, at=(10, 0.001))]
+    assert set(order(frames, np.array([[0.0, 0.0]]), most=2)) == {0, 1}
+
+
 def test_a_patient_gives_no_more_than_the_limit():
     frames = [frame(k, 0.1 * k, at=(k, 0), patient="p") for k in range(4)] + [frame(9, 0.9, patient="q")]
     chosen = order(frames, per_patient=2)

@@ -12,10 +12,10 @@ from slicer.i18n import tr as _
 class CurvesView:
     """A plot view of its own, in no layout, that shows one chart node."""
 
-    def __init__(self, container: Any, layoutName: str = "FetalEchoMeasure", hasLegend: bool = True) -> None:
+    def __init__(self, container: Any, layoutName: str = "FetalEchoMeasure") -> None:
         """Fill ``container`` with the view, hidden until there is a chart; ``layoutName`` is of no other view."""
         self._layoutName = layoutName
-        self._hasLegend = hasLegend
+        self._hasLegend = True
         layout = qt.QVBoxLayout(container)
         layout.setContentsMargins(0, 0, 0, 0)
         self.widget = slicer.qMRMLPlotView()
@@ -32,10 +32,11 @@ class CurvesView:
         layout.addWidget(self._legend)
         self._viewNode: Any = None
 
-    def show(self, chart: Any, owner: Any) -> None:
+    def show(self, chart: Any, owner: Any, hasLegend: bool = True) -> None:
         """Show a chart node, or nothing.
 
-        owner  any node that lasts as long as the scene: Slicer's own layout then leaves the view alone
+        owner      any node that lasts as long as the scene: Slicer's own layout then leaves the view alone
+        hasLegend  name the series below the chart
         """
         if chart is None:
             self._setVisible(False)
@@ -47,6 +48,7 @@ class CurvesView:
             self.widget.setMRMLPlotViewNode(self._viewNode)
         if self._viewNode.GetPlotChartNodeID() != chart.GetID():
             self._viewNode.SetPlotChartNodeID(chart.GetID())
+        self._hasLegend = hasLegend
         self._legend.setText(_legendText(chart))
         self._setVisible(True)
 
@@ -79,7 +81,7 @@ def _legendText(chart: Any) -> str:
         series = chart.GetNthPlotSeriesNode(number)
         signs = {series.MarkerStyleNone: "■", series.MarkerStyleCircle: "●", series.MarkerStyleDiamond: "◆"}
         sign = "┆" if series.GetLineStyle() == series.LineStyleDash else signs[series.GetMarkerStyle()]
-        if series.GetMarkerStyle() == series.MarkerStyleNone and sign == "■":
+        if series.GetLineStyle() == series.LineStyleSolid:
             color = "#" + bytes(round(255 * part) for part in series.GetColor()).hex()
             sign = f'<span style="color:{color}">{sign}</span>'
         parts.append(f"{sign}&nbsp;{series.GetName().replace(' ', '&nbsp;').replace('-', '‑')}")

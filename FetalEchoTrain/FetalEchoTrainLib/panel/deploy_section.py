@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,8 @@ from slicer.i18n import tr as _
 
 from . import rows
 
-_BEFORE_SETTING = "FetalEcho/ModelBefore"
+# Table in JSON: by the name of a deployed model, the one that was in use before it.
+_BEFORE_SETTING = "FetalEcho/ModelsBefore"
 
 
 class DeploySection(Section):
@@ -27,6 +30,7 @@ class DeploySection(Section):
         self._masks: list[Any] = []
         self._deployed = ""
         rows.prepare(ui.beforeAfterTable, [_("Structure"), _("DSC")])
+        rows.prepare(ui.measuresTable, [_("Measure"), _("Before"), _("After")])
         ui.deployButton.connect("clicked(bool)", self._onDeploy)
         ui.withdrawButton.connect("clicked(bool)", self._onWithdraw)
         ui.beforeAfterButton.connect("clicked(bool)", self._onBeforeAfter)
@@ -92,6 +96,8 @@ class DeploySection(Section):
         self.ui.beforeAfterLabel.setText("")
         rows.fill(self.ui.beforeAfterTable, [])
         self.ui.beforeAfterTable.setVisible(False)
+        rows.fill(self.ui.measuresTable, [])
+        self.ui.measuresTable.setVisible(False)
 
     # the model
 
@@ -99,17 +105,20 @@ class DeploySection(Section):
         with self.panel.showingErrors(_("Using the model")):
             name = self.logic.deploy(self.state.run)
             parameters = _segmentationParameters()
-            qt.QSettings().setValue(_BEFORE_SETTING, parameters.model)
+            _setModelsBefore(_modelsBefore() | {name: parameters.model})
             parameters.model = name
             self.panel.showStatus(_("FetalEcho Segmentation now uses '{name}'.").format(name=name))
         self.refresh()
 
     def _onWithdraw(self, checked: bool = False) -> None:
         with self.panel.showingErrors(_("Going back")):
-            parameters = _segmentationParameters()
-            if parameters.model == self._deployed:
-                parameters.model = slicer.util.settingsValue(_BEFORE_SETTING, "")
-            self.logic.withdraw(self.state.run, self._deployed)
+            parameters, name, models = _segmentationParameters(), self._deployed, _modelsBefore()
+            before = models.pop(name, "")
+            self.logic.withdraw(self.state.run, name)
+            # One that was deployed on top of it has a model to go back to as well.
+            _setModelsBefore({later: before if one == name else one for later, one in models.items()})
+            if parameters.model == name:
+                parameters.model = before
             self.panel.showStatus(_("FetalEcho Segmentation uses the model from before."))
         self.refresh()
 
@@ -117,9 +126,11 @@ class DeploySection(Section):
 
     def _onBeforeAfter(self, checked: bool = False) -> None:
         from FetalEchoSegLib.bundle import load_bundle
+        from FetalEchoSegLib.measurements.table import measure
         from FetalEchoSegLib.scene.cine_nodes import cineSequence
         from FetalEchoSegLib.scene.segmentation_nodes import CINE_REFERENCE, labelsFromSegmentationSequence
         from FetalEchoSegLib.scene.snapshot import cineSnapshot
+        from FetalEchoSegLib.scene.spine import spineOf
 
         from ..scene.frames import viewOf
 
@@ -127,19 +138,29 @@ class DeploySection(Section):
             masks = self._masks[self.ui.clipComboBox.currentIndex]
             before = labelsFromSegmentationSequence(masks)
             view = viewOf(masks)
-            cine = cineSnapshot(cineSequence(masks.GetNodeReference(CINE_REFERENCE)))
-            folder = self.state.run.bundle
+            sequence = cineSequence(masks.GetNodeReference(CINE_REFERENCE))
+            cine, folder = cineSnapshot(sequence), self.state.run.bundle
+            spine, spineFrame = spineOf(sequence) or (None, None)
 
             def work(report: Any, cancelled: Any) -> Any:
                 from FetalEchoSegLib.segmentation import Segmenter
 
                 segmenter = Segmenter(load_bundle(folder))
-                return segmenter.segment(
+                prediction = segmenter.segment(
                     cine, view=view, progress=lambda done, total: report(done, total, ""), cancelled=cancelled
                 )
+                both = [
+                    measure(
+                        labels, cine, prediction.view, spine=spine, spine_frame=spineFrame, cancelled=cancelled
+                    )
+                    for labels in (before, prediction.labels)
+                ]
+                return prediction, both
 
-            def finished(prediction: Any) -> None:
+            def finished(result: Any) -> None:
+                prediction, (measuredBefore, measuredAfter) = result
                 self._showComparison(masks, before, prediction)
+                self._showMeasures(measuredBefore, measuredAfter)
 
             self.panel.runJob(_("Segmenting with the new model"), work, finished)
 
@@ -169,6 +190,32 @@ class DeploySection(Section):
         browser = next(node for node in browsers if node.IsSynchronizedSequenceNodeID(sequence.GetID(), True))
         name = _("{clip}, {run}").format(clip=masks.GetName(), run=self.state.run.path.name)
         addPredictionToScene(prediction, sequence, browser, name)
+
+    def _showMeasures(self, before: Any, after: Any) -> None:
+        """What either gives a value for; the other's reason why it has none is the tooltip."""
+        pairs = [(a, b) for a, b in zip(before, after, strict=True) if a.value is not None or b.value is not None]
+        table = self.ui.measuresTable
+        rows.fill(table, [[a.title, _value(a), _value(b)] for a, b in pairs])
+        for number, pair in enumerate(pairs):
+            for column, measured in enumerate(pair, start=1):
+                table.item(number, column).setToolTip(measured.reason or measured.reference)
+        table.setVisible(bool(pairs))
+
+
+def _value(measured: Any) -> str:
+    return "-" if measured.value is None else f"{measured.value:.3g} {measured.unit}".rstrip()
+
+
+def _modelsBefore() -> dict[str, str]:
+    """What was in use before each deployed model."""
+    with suppress(ValueError, AttributeError):
+        found = json.loads(slicer.util.settingsValue(_BEFORE_SETTING, "{}"))
+        return {str(name): str(before) for name, before in found.items()}
+    return {}
+
+
+def _setModelsBefore(models: dict[str, str]) -> None:
+    qt.QSettings().setValue(_BEFORE_SETTING, json.dumps(models))
 
 
 def _segmentationParameters() -> Any:

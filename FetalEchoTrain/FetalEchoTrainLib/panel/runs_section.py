@@ -34,6 +34,8 @@ class RunsSection(Section):
         self._runs: list[Any] = []
         self._statuses: list[str] = []
         self._watch: Any = None
+        self._others: dict[str, Any] = {}  # watches of the runs that are selected beside the one looked at
+        self._pictures: list[str] = []
         self._picture = self._shownStatus = ""
         self._plot = RunPlot(ui.curvePlotWidget)
         rows.prepare(ui.runsTable, [_("Run"), _("Status"), _("Epoch"), _("DSC")])
@@ -51,6 +53,7 @@ class RunsSection(Section):
         ):
             getattr(ui, name).connect("clicked(bool)", slot)
         ui.samplesLabel.setAlignment(qt.Qt.AlignCenter)
+        ui.samplesSlider.connect("valueChanged(int)", self._onPicture)
         self._quitQuestion = QuitQuestion(slicer.util.mainWindow(), self._alive, self.logic.stopTraining)
         self._timer = qt.QTimer(self.widget)
         self._timer.setInterval(_LOOK_MILLISECONDS)
@@ -106,9 +109,11 @@ class RunsSection(Section):
             self.state.setRun(None)
         if self._watch is not None and self._watch.look():
             self._showProgress()
+        if any([other.look() for other in self._others.values()]):
+            self._onCurve()
         if run is not None:
             process.trim_log(run)
-            self._showPicture()
+            self._showPictures()
         self._showState()
 
     def _row(self, run: Any, status: str) -> list[str]:
@@ -135,23 +140,32 @@ class RunsSection(Section):
         chosen = rows.selectedRows(self.ui.runsTable)
         if len(chosen) == 1:
             self.state.setRun(self._runs[chosen[0]])
+        self._watchOthers([self._runs[number] for number in chosen])
         self._showState()
+
+    def _watchOthers(self, runs: list[Any]) -> None:
+        """Read the curves of the runs that are selected beside the one that is looked at."""
+        from ..watch import Watch
+
+        wanted = {str(run): run for run in runs if str(run) != str(self.state.run)}
+        if wanted.keys() == self._others.keys():
+            return
+        self._others = {name: self._others.get(name) or _told(Watch(run)) for name, run in wanted.items()}
+        self._onCurve()
 
     def _onRun(self) -> None:
         run = self.state.run
-        self._watch, self._picture = None, ""
+        self._watch, self._others, self._pictures, self._picture = None, {}, [], ""
         self._showSamples(False)
         self.ui.logTextEdit.setPlainText("")
         self.ui.curveComboBox.clear()
-        self._plot.show("", [])
+        self._plot.show("", {})
         if run is not None:
             from ..watch import Watch
 
-            self._watch = Watch(run)
-            while self._watch.look():  # all that was said before
-                pass
+            self._watch = _told(Watch(run))
             self._showProgress()
-            self._showPicture()
+            self._showPictures()
         self._shownStatus = "unknown"
         self._showState()
 
@@ -225,24 +239,41 @@ class RunsSection(Section):
     def _onCurve(self, index: int = 0) -> None:
         box = self.ui.curveComboBox
         name = box.itemData(box.currentIndex) if box.count else None
-        curve = self._watch.curves.get(name, []) if self._watch is not None and name else []
-        self._plot.show(str(name or ""), curve)
+        watches = [self._watch, *self._others.values()] if self._watch is not None and name else []
+        self._plot.show(str(name or ""), {watch.run.path.name: watch.curves.get(name, []) for watch in watches})
 
-    def _showPicture(self) -> None:
-        """The newest picture of validation frames."""
-        pictures = sorted(self.state.run.samples.glob("*.png")) if self.state.run is not None else []
-        newest = str(pictures[-1]) if pictures else ""
-        if newest == self._picture:
+    def _showPictures(self) -> None:
+        """Validation frames after each validation; the newest, unless the user has gone back to an earlier one."""
+        pictures = [str(path) for path in sorted(self.state.run.samples.glob("*.png"))]
+        if pictures == self._pictures:
             return
-        self._picture = newest
-        pixmap = qt.QPixmap(newest) if newest else qt.QPixmap()
-        if not pixmap.isNull():
-            self.ui.samplesLabel.setPixmap(pixmap.scaledToWidth(_PICTURE_WIDTH, qt.Qt.SmoothTransformation))
-        self._showSamples(not pixmap.isNull())
+        slider = self.ui.samplesSlider
+        isNewest = slider.value >= len(self._pictures) - 1
+        self._pictures = pictures
+        wasBlocked = slider.blockSignals(True)
+        slider.setMaximum(max(len(pictures) - 1, 0))
+        if isNewest:
+            slider.setValue(slider.maximum)
+        slider.blockSignals(wasBlocked)
+        self._onPicture()
+
+    def _onPicture(self, number: int = 0) -> None:
+        number = self.ui.samplesSlider.value
+        chosen = self._pictures[number] if number < len(self._pictures) else ""
+        if chosen != self._picture:
+            self._picture = chosen
+            pixmap = qt.QPixmap(chosen) if chosen else qt.QPixmap()
+            if not pixmap.isNull():
+                self.ui.samplesLabel.setPixmap(pixmap.scaledToWidth(_PICTURE_WIDTH, qt.Qt.SmoothTransformation))
+            epoch = chosen.rpartition("-")[2].partition(".")[0].lstrip("0")
+            text = _("Epoch {epoch}: frame · as drawn · teacher · student").format(epoch=epoch)
+            self.ui.samplesCaptionLabel.setText(text)
+        self._showSamples(bool(chosen))
 
     def _showSamples(self, shown: bool) -> None:
         self.ui.samplesLabel.setVisible(shown)
         self.ui.samplesCaptionLabel.setVisible(shown)
+        self.ui.samplesSlider.setVisible(shown and len(self._pictures) > 1)
 
     def _showFigures(self) -> None:
         """DSC of every structure on the test parts of a finished run."""
@@ -316,6 +347,13 @@ class RunsSection(Section):
             with self.panel.showingErrors(_("Importing the run")):
                 self.state.setRun(self.logic.importRun(folder, self.state.runs))
             self.look()
+
+
+def _told(watch: Any) -> Any:
+    """The watch, with all that its run has said so far."""
+    while watch.look():
+        pass
+    return watch
 
 
 def _class(part: dict[str, Any], index: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -82,17 +82,7 @@ class LabelQueue:
                 done += len(indices)
                 if progress is not None:
                     progress(done, total, f"Frame {done} of {total}")
-        # Features have scales of their own: each counts in its spread over these frames.
-        every = (
-            np.stack([candidate.features for candidate in candidates] + labelled) if candidates else np.zeros((1, 1))
-        )
-        middle, spread = every.mean(0), every.std(0) + 1e-6
-        chosen = rank(
-            [replace(c, features=(c.features - middle) / spread) for c in candidates],
-            np.array([(features - middle) / spread for features in labelled]).reshape(-1, every.shape[1]),
-            self._most,
-            self._perPatient,
-        )
+        chosen = rank(candidates, np.array(labelled), self._most, self._perPatient)
         return [(self._clips[int(c.clip)].masks, c.index, c.confidence) for c in chosen]
 
 
