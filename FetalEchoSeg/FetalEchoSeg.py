@@ -897,14 +897,15 @@ class FetalEchoSegLogic(ScriptedLoadableModuleLogic):
 
         return saveScene(path)
 
-    def openScene(self, path: str | Path) -> None:
+    def openScene(self, path: str | Path, clear: bool = True) -> None:
         """Open an .mrb file in place of the present scene, which stays if the file is damaged.
 
+        :param clear: False adds what the file holds to the present scene.
         :raises UnreadableInput: with what is wrong.
         """
         from FetalEchoSegLib.scene.io import openScene
 
-        openScene(path)
+        openScene(path, clear)
 
     def saveMasks(self, path: str | Path, masks: Any) -> Path:
         """Save the masks as .seq.nrrd, which Slicer and ITK read."""

@@ -16,7 +16,7 @@ for package in ("pydantic", "psutil", "accelerate"):
     pytest.importorskip(package)
 from FetalEchoSegLib.anatomy import View
 from FetalEchoSegLib.cine import Cine
-from FetalEchoSegLib.fetus_layout import TRAIN_LABELED, TRAIN_UNLABELED, read_label, read_list
+from FetalEchoSegLib.fetus_layout import TRAIN_LABELED, TRAIN_UNLABELED, read_image, read_label, read_list
 from FetalEchoSegLib.scene.cine_nodes import addCineToScene
 from FetalEchoSegLib.scene.segmentation_nodes import addEmptyMasksToScene, setFrameLabels
 from FetalEchoTrainLib import process
@@ -35,11 +35,11 @@ def folders(tmp_path):
     return tmp_path / "data set ä", tmp_path / "runs"
 
 
-def clip(name="Clip", view=View.FOUR_CHAMBER, text=False):
+def clip(name="Clip", view=View.FOUR_CHAMBER, text=False, seed=0):
     """Frame 1 by hand, 3 by clicks, 4 by the model."""
     import cv2
 
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     pixels = rng.integers(20, 90, SHAPE, dtype=np.uint8)
     if text:
         for frame in pixels:
@@ -108,6 +108,45 @@ def test_an_empty_folder_is_filled_with_synthetic_data_to_add_to(folders, monkey
     assert not panel.ui.phantomButton.enabled
     driver.click(panel.ui.exportButton)
     driver.wait_until(lambda: panel.ui.datasetStateLabel.text == "6 labelled and 4 unlabelled frames.", 20)
+
+
+def test_frames_of_several_saved_scenes_are_one_export(folders, tmp_path):
+    dataset, _ = folders
+    paths = []
+    for name in ("one", "two ä"):
+        clip(name, seed=len(paths))
+        paths.append(str(driver.save_scene(tmp_path / f"{name}.mrb")))
+        driver.close_scene()
+    (tmp_path / "broken.mrb").write_bytes(b"PK")
+    clip("here", seed=9)
+    panel = open_panel()
+    driver.script_dialog([paths[0], str(tmp_path / "broken.mrb"), paths[1]], about="getOpenFileNames")
+    said = []
+    driver.script_dialog(lambda dialog: said.append(dialog.text), about="broken.mrb")
+    driver.click(panel.ui.addScenesButton)
+    driver.wait_until(lambda: panel.ui.framesTable.rowCount == 6, 30)
+    assert len(said) == 1
+    assert panel.ui.addScenesButton.text == "Add saved scenes..."
+    assert [row[0] for row in texts(panel.ui.framesTable)][::2] == ["here masks", "one masks", "two ä masks"]
+    driver.click(panel.ui.exportButton)
+    driver.wait_until(lambda: panel.ui.datasetStateLabel.text == "6 labelled and 0 unlabelled frames.", 20)
+    groups = {read_image(entry.image).attributes["patient_group"] for entry in read_list(dataset / TRAIN_LABELED)}
+    assert len(groups) == 3
+
+
+def test_adding_scenes_can_be_ended(folders, tmp_path):
+    clip("one")
+    path = str(driver.save_scene(tmp_path / "one.mrb"))
+    driver.close_scene()
+    panel = open_panel()
+    driver.script_dialog([path] * 3, about="getOpenFileNames")
+    section = panel.self().sections["ExportSection"]
+    section._onAddScenes()
+    assert panel.ui.addScenesButton.text == "Stop adding"
+    section._onAddScenes()
+    assert panel.ui.addScenesButton.text == "Add saved scenes..."
+    driver.process_events()
+    assert panel.ui.framesTable.rowCount == 0
 
 
 def test_only_ticked_frames_go_and_conditions_belong_to_the_view(folders):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import qt
+import slicer
 from FetalEchoSegLib.anatomy import Condition, permitted_conditions
 from FetalEchoSegLib.panel.section import Section
 from slicer.i18n import tr as _
@@ -34,6 +35,11 @@ class ExportSection(Section):
         self._lookTimer = qt.QTimer(self.widget)
         self._lookTimer.setInterval(0)
         self._lookTimer.timeout.connect(self._look)
+        self._scenes: list[str] = []  # files that are still to be added
+        self._added = 0
+        self._sceneTimer = qt.QTimer(self.widget)
+        self._sceneTimer.setInterval(0)
+        self._sceneTimer.timeout.connect(self._addScene)
         self._boxTool = BoxTool(self._onBox)
         rows.prepare(ui.framesTable, [_("Clip"), _("Frame"), _("View"), _("Drawn by"), _("Shows")])
         layout = qt.QGridLayout(ui.conditionsWidget)
@@ -51,6 +57,7 @@ class ExportSection(Section):
         ui.datasetDirectoryButton.connect("directoryChanged(QString)", self._onDataset)
         ui.correctedOnlyCheckBox.connect("toggled(bool)", self._onRefresh)
         ui.refreshButton.connect("clicked(bool)", self._onRefresh)
+        ui.addScenesButton.connect("clicked(bool)", self._onAddScenes)
         ui.framesTable.connect("itemChanged(QTableWidgetItem*)", self._onTick)
         ui.framesTable.connect("currentCellChanged(int,int,int,int)", self._onCurrent)
         ui.hideTextButton.connect("clicked(bool)", self._onHideText)
@@ -70,17 +77,16 @@ class ExportSection(Section):
     def exit(self) -> None:
         """Let go of the views."""
         self._stopLooking()
+        self._stopAdding()
         self._boxTool.stop()
 
     def cleanup(self) -> None:
         """Let go of the views."""
-        self._stopLooking()
-        self._boxTool.stop()
+        self.exit()
 
     def forget(self) -> None:
         """Show nothing of a scene that closes."""
-        self._stopLooking()
-        self._boxTool.stop()
+        self.exit()
         self._frames = []
         rows.fill(self.ui.framesTable, [])
         self._showClip(None)
@@ -92,6 +98,7 @@ class ExportSection(Section):
         self.ui.exportButton.setEnabled(bool(ticked) and not self.state.isBusy)
         self.ui.exportButton.setText(_("Export {frames} frames").format(frames=ticked) if ticked else _("Export"))
         self.ui.refreshButton.setEnabled(not self.state.isBusy)
+        self.ui.addScenesButton.setEnabled(not self.state.isBusy)
         if self.state.isBusy:
             self.ui.undoExportButton.setEnabled(False)
         else:
@@ -120,6 +127,48 @@ class ExportSection(Section):
         self.ui.datasetStateLabel.setText(text)
         self.ui.undoExportButton.setEnabled(undoable > 0 and not self.state.isBusy)
         self.ui.phantomButton.setEnabled(isEmpty and not self.state.isBusy)
+
+    # saved scenes
+
+    def _onAddScenes(self, checked: bool = False) -> None:
+        """Add clips and masks of saved scenes to this one; a second click ends it after the present file."""
+        if self._scenes:
+            self._stopAdding()
+            return
+        window = slicer.util.mainWindow()
+        self._scenes = list(qt.QFileDialog.getOpenFileNames(window, _("Saved scenes"), "", "*.mrb"))
+        self._added = 0
+        if self._scenes:
+            self.ui.addScenesButton.setText(_("Stop adding"))
+            self._announceScene()
+            self._sceneTimer.start()
+
+    def _announceScene(self) -> None:
+        name = Path(self._scenes[0]).name
+        text = _("Adding scene {number} of {total}: {name}")
+        total = self._added + len(self._scenes)
+        self.panel.showStatus(text.format(number=self._added + 1, total=total, name=name))
+
+    def _addScene(self) -> None:
+        """Add one scene; Slicer stays usable between two of them."""
+        from FetalEchoSegLib.scene.io import openScene
+
+        if not self._scenes:
+            return
+        path, *self._scenes = self._scenes  # before a message about it lets the timer go on
+        self._added += 1
+        with self.panel.showingErrors(_("Adding {name}").format(name=Path(path).name)):
+            openScene(path, clear=False)
+        if self._scenes:
+            self._announceScene()
+        else:
+            self._stopAdding()
+            self._onRefresh()
+
+    def _stopAdding(self) -> None:
+        self._scenes = []
+        self._sceneTimer.stop()
+        self.ui.addScenesButton.setText(_("Add saved scenes..."))
 
     # frames
 
