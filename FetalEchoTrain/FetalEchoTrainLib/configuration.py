@@ -264,7 +264,7 @@ class BoundaryConfig(Block):
     largest_ratio: float = Field(default=1.4, ge=1.0, le=100.0)
     """and at most this times."""
     rim: int = Field(default=3, ge=0, le=50)
-    """Pixels around the outline of a rejected mask that do not count."""
+    """Pixels around the outline of a rejected mask that do not count, in an image of 256 pixels."""
 
 
 class FineTuningConfig(Block):

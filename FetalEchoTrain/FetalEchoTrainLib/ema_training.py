@@ -262,7 +262,7 @@ class EmaTraining:
         frames = processes.share(self._context.data.unlabelled)
         report = refine_pseudo_masks(
             frames, self._teacher, model, corrections, self._config.network.image_size, processes.device, rules,
-            config.rim, self._context.stoppable("ema"),
+            round(config.rim * self._config.network.image_size / 256), self._context.stoppable("ema"),
         )  # fmt: skip
         processes.wait()
         at.generation = at.epoch

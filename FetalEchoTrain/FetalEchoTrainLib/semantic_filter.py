@@ -1,8 +1,9 @@
 """The semantic filter: a pseudo-label counts as much as its pixel looks like what experts gave that label.
 
-Features of labelled frames are gathered into several prototypes for each structure of each view. A pixel's weight is
-the softmax, over the labels that the view permits, of the cosine similarity to the best prototype of each, read at its
-pseudo-label. The filter weights; it never relabels.
+Features of labelled frames are gathered into several prototypes for each structure of each view. A pixel's share is the
+softmax, over the labels that the view permits, of the cosine similarity to the best prototype of each, read at its
+pseudo-label. Its weight is that share over the one that pixels of this label have where experts drew it, at most 1: a
+label whose neighbours look alike is not doubted for that. The filter weights; it never relabels.
 
 Features come from a frozen DINOv3 model (``Dino``), of the frame as it is, once; or, without one, from the teacher's
 own encoder, of the weak view, with the pass that makes the pseudo-labels. Natural-image DINOv3 is a weak judge of
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 # A patch stands for a label that covers this share of it; a structure too small for that, for its fullest patch.
 _PURITY = 0.6
 _MOST_SAMPLES = 4000  # of a label and view, for k-means
+# Of the shares where experts drew a label, the quantile from which on a pixel counts fully.
+_TYPICAL = 0.25
 
 Example = tuple[torch.Tensor, np.ndarray, int]
 
@@ -49,11 +52,20 @@ class Prototypes:
 
     centre   (4, C) mean feature of the view, taken off first: what all patches share says nothing about labels
     vectors  (4, P, C) of length 1, and labels (4, P) of them, -1 where there is none
+    typical  (4, 15) share of a label where experts drew it, 1 for labels that none drew
     """
 
-    def __init__(self, centre: torch.Tensor, vectors: torch.Tensor, labels: torch.Tensor, temperature: float) -> None:
+    def __init__(
+        self,
+        centre: torch.Tensor,
+        vectors: torch.Tensor,
+        labels: torch.Tensor,
+        temperature: float,
+        typical: torch.Tensor | None = None,
+    ) -> None:
         self._centre, self._vectors, self._labels = centre, vectors, labels
         self._temperature = temperature
+        self._typical = torch.ones(len(View), N_LABELS) if typical is None else typical
 
     @classmethod
     def fit(cls, examples: Iterable[Example], per_label: int, temperature: float) -> Prototypes:
@@ -85,7 +97,17 @@ class Prototypes:
                 vectors[view - 1, place : place + len(found)] = found
                 labels[view - 1, place : place + len(found)] = label
                 place += len(found)
-        return cls(centre, vectors, labels, temperature)
+        prototypes = cls(centre, vectors, labels, temperature)
+        for (view, label), rows in gathered.items():
+            patches = torch.cat(rows).T[None, :, None]
+            found = prototypes.shares(patches, torch.tensor([view]))[0, label]
+            prototypes._typical[view - 1, label] = found.quantile(_TYPICAL)
+        return prototypes
+
+    def agreement(self, features: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
+        """(B, 15, h, w) float32 in 0..1: ``shares`` over the typical one of each label, at most 1."""
+        typical = self._typical.to(features.device)[(views - 1).to(features.device)]
+        return (self.shares(features, views) / typical[:, :, None, None].clamp(min=1e-6)).clamp(max=1)
 
     def shares(self, features: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
         """(B, 15, h, w) float32: agreement of each place with each label of its view, summing to 1 over those known.
@@ -112,12 +134,12 @@ class Prototypes:
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """What ``from_state`` needs."""
-        return {"centre": self._centre, "vectors": self._vectors, "labels": self._labels}
+        return {"centre": self._centre, "vectors": self._vectors, "labels": self._labels, "typical": self._typical}
 
     @classmethod
     def from_state(cls, state: Mapping[str, torch.Tensor], temperature: float) -> Prototypes:
         """The same prototypes again."""
-        return cls(state["centre"], state["vectors"], state["labels"], temperature)
+        return cls(state["centre"], state["vectors"], state["labels"], temperature, state["typical"])
 
 
 class DinoFilter:
@@ -152,7 +174,7 @@ class DinoFilter:
         prototypes = Prototypes.fit(examples(), per_label, temperature)
         shares: dict[str, torch.Tensor] = {}
         for frame, features in zip(unlabelled, cache.of(unlabelled, shifted(len(labelled))), strict=True):
-            found = prototypes.shares(features[None], torch.tensor([int(frame.view)]))[0]
+            found = prototypes.agreement(features[None], torch.tensor([int(frame.view)]))[0]
             shares[frame.digest] = found[list(permitted_labels(frame.view))].half()
         return cls(shares)
 
@@ -206,7 +228,7 @@ class TeacherFilter:
         """As the protocol says; 1 everywhere before the first prototypes."""
         if self.prototypes is None:
             return torch.ones(labels.shape, device=labels.device)
-        shares = self.prototypes.shares(teacher.features, batch.views)
+        shares = self.prototypes.agreement(teacher.features, batch.views)
         shares = F.interpolate(shares, labels.shape[-2:], mode="bilinear", align_corners=False)
         found = shares.gather(1, labels.clamp(max=N_LABELS - 1)[:, None])[:, 0]
         return found.masked_fill(labels >= N_LABELS, 1.0)

@@ -98,6 +98,20 @@ def test_prototypes_do_not_depend_on_chance():
     assert torch.equal(again.shares(features[None], views), first.shares(features[None], views))
 
 
+def test_a_label_that_looks_like_its_neighbours_is_not_doubted_where_it_is_drawn():
+    """Two labels with the same features share every pixel; that says nothing against either."""
+    view = int(View(1))
+    features, mask = torch.zeros(2, 8, 8), np.zeros((128, 128), np.uint8)
+    features[0, :, 4:], features[1, :, :4] = 1, 1
+    mask[:64, 64:], mask[64:, 64:] = 2, 3
+    prototypes = Prototypes.fit([(features, mask, view)], 1, 0.1)
+    shares = prototypes.shares(features[None], torch.tensor([view]))[0]
+    agreement = prototypes.agreement(features[None], torch.tensor([view]))[0]
+    assert float(shares[2, 0, 7]) == pytest.approx(0.5, abs=0.01)
+    assert float(agreement[2, 0, 7]) == pytest.approx(1, abs=1e-4)
+    assert float(agreement[2, 0, 0]) < 0.1  # where the background is
+
+
 def batch_of(shares_size=8, size=128, matrix=None):
     """One four-chamber frame in a batch, placed by ``matrix``."""
     geometry = Geometry(size, np.eye(2, 3) if matrix is None else matrix)
@@ -173,7 +187,7 @@ def test_the_teachers_own_features_serve_without_a_model(tmp_path):
     agreement = own.agreement(batch_of(size=64), labels, output)
     assert agreement.shape == (1, 64, 64)
     assert float(agreement[0, 0, 0]) == 1
-    assert 0 < float(agreement[0, 1:].min()) <= float(agreement[0, 1:].max()) < 1
+    assert 0 < float(agreement[0, 1:].min()) < float(agreement[0, 1:].max()) <= 1
 
 
 # DINOv3 ---------------------------------------------------------------------------------------------------------------
