@@ -36,7 +36,8 @@ def rank(
 
     Each next one has the greatest doubt (1 - confidence) times distance to the nearest of ``labelled``, (N, D), and of
     those already chosen, every feature counted in its spread over all these frames. A clip gives one frame for each of
-    ``phases`` parts of the heartbeat, a patient ``per_patient``. Raises InvalidRequest for figures that are not finite or limits below one.
+    ``phases`` parts of the heartbeat, a patient ``per_patient``. Raises InvalidRequest for figures that are not finite
+    or limits below one.
     """
     if min(most, per_patient, phases) < 1:
         raise InvalidRequest("Ask for at least one frame, one frame a patient and one phase of the heartbeat.")

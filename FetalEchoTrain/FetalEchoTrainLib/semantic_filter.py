@@ -98,8 +98,8 @@ class Prototypes:
                 labels[view - 1, place : place + len(found)] = label
                 place += len(found)
         prototypes = cls(centre, vectors, labels, temperature)
-        for (view, label), rows in gathered.items():
-            patches = torch.cat(rows).T[None, :, None]
+        for (view, label), parts in gathered.items():
+            patches = torch.cat(parts).T[None, :, None]
             found = prototypes.shares(patches, torch.tensor([view]))[0, label]
             prototypes._typical[view - 1, label] = found.quantile(_TYPICAL)
         return prototypes
@@ -139,7 +139,7 @@ class Prototypes:
     @classmethod
     def from_state(cls, state: Mapping[str, torch.Tensor], temperature: float) -> Prototypes:
         """The same prototypes again."""
-        return cls(state["centre"], state["vectors"], state["labels"], temperature, state["typical"])
+        return cls(state["centre"], state["vectors"], state["labels"], temperature, state.get("typical"))
 
 
 class DinoFilter:

@@ -1,8 +1,9 @@
-"""How many frames "Label next" spares: a model meets devices that it does not know, and learns from some frames of them.
+"""How many frames "Label next" spares: a model meets devices it does not know, and learns from some frames of them.
 
-A pool of clips from new devices is segmented by demo-tiny. So many of its frames are labelled, with the phantom's truth:
-those that the queue puts first, or as many at random. demo-tiny is trained on them alone, as long for few as for many,
-and measured on other fetuses of new devices. What counts is how many frames taken at random reach the DSC of the queue's.
+A pool of clips from new devices is segmented by demo-tiny. So many of its frames are labelled, with the phantom's
+truth: those that the queue puts first, or as many at random. demo-tiny is trained on them alone, as long for few as for
+many, and measured on other fetuses of new devices. What counts is how many frames taken at random reach the DSC of the
+queue's.
 Phantom figures say nothing about patients.
 """
 
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 from FetalEchoSegLib.bundle import find_bundle
 from FetalEchoSegLib.cine import Cine
-from FetalEchoSegLib.fetus_layout import ListEntry, read_image, read_list, truth_path, write_list
+from FetalEchoSegLib.fetus_layout import ListEntry, read_image, read_list, write_list
 from FetalEchoSegLib.phantom.dataset import write_dataset
 from FetalEchoSegLib.preprocessing import network_input
 from FetalEchoSegLib.segmentation import Segmenter
@@ -60,7 +61,9 @@ def run(seeds: int = 3, counts: Sequence[int] = COUNTS) -> list[tuple[str, float
             wanted = float(np.exp(np.interp(value, np.maximum.accumulate(means["random"]), np.log(counts))))
             note = "or more" if value >= max(means["random"]) else ""
             rows.append((f"label next: random frames that do what {count} of the queue do {note}".rstrip(), wanted, ""))
-            rows.append((f"label next: fewer frames by the queue's {count} (goal >= 25)", 100 * (1 - count / wanted), "%"))
+            rows.append(
+                (f"label next: fewer frames by the queue's {count} (goal >= 25)", 100 * (1 - count / wanted), "%")
+            )
     return rows
 
 

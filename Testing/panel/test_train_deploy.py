@@ -1,4 +1,4 @@
-"""Finished runs in the training panel, by clicks: curves over each other, earlier pictures, deploying and going back."""
+"""Finished runs in the training panel, by clicks: curves in one plot, earlier pictures, deploying and going back."""
 
 from __future__ import annotations
 

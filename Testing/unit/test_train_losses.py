@@ -7,6 +7,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("monai")
 
 from FetalEchoSegLib.anatomy import View, permitted_labels
+from FetalEchoSegLib.networks.masking import mask_segmentation_logits
 from FetalEchoTrainLib import losses
 
 VIEWS = torch.tensor([1, 2, 3, 4])
@@ -100,6 +101,36 @@ def test_a_weight_scales_the_pixel_and_not_the_mean():
     half = torch.full(labels.shape, 0.5)
     full = losses.cross_entropy(logits, labels, VIEWS)
     assert torch.allclose(losses.cross_entropy(logits, labels, VIEWS, half), full / 2)
+
+
+def test_dice_is_that_of_monai_where_pixels_count_alike():
+    from monai.losses import DiceLoss
+
+    logits, labels = frames()
+    probabilities = mask_segmentation_logits(logits, VIEWS).softmax(1)[:, 1:]
+    truth = (labels[:, None] == torch.arange(1, 15).view(1, -1, 1, 1)).float()
+    whole = DiceLoss(reduction="none", smooth_nr=1.0, smooth_dr=1.0)(probabilities, truth).flatten(1)
+    present = truth.flatten(2).any(2)
+    expected = torch.stack([row[chosen].mean() for row, chosen in zip(whole, present, strict=True)])
+    assert torch.allclose(losses.dice(logits, labels, VIEWS), expected, atol=1e-6)
+
+
+def test_a_pixel_that_weighs_less_is_pulled_the_same_way_in_dice():
+    _, labels = frames()
+    logits = perfect_logits(labels, strength=12.0)
+    logits[:, 0] = 10.0  # the only other choice is background
+    logits.requires_grad_()
+    weights = torch.ones(labels.shape)
+    weights[:, ::2] = 0.2
+    losses.dice(logits, labels, VIEWS, weights).sum().backward()
+    own = logits.grad.gather(1, labels[:, None])[:, 0]
+    assert (own[labels > 0] <= 0).all() and (own[:, ::2][labels[:, ::2] > 0] < 0).any()
+
+
+def test_a_right_answer_of_half_the_weight_is_right_in_dice():
+    _, labels = frames()
+    half = torch.full(labels.shape, 0.5)
+    assert losses.dice(perfect_logits(labels), labels, VIEWS, half).max() < 1e-3
 
 
 def test_pixels_of_weight_zero_do_not_count_in_dice():

@@ -150,9 +150,7 @@ class DeploySection(Section):
                     cine, view=view, progress=lambda done, total: report(done, total, ""), cancelled=cancelled
                 )
                 both = [
-                    measure(
-                        labels, cine, prediction.view, spine=spine, spine_frame=spineFrame, cancelled=cancelled
-                    )
+                    measure(labels, cine, prediction.view, spine=spine, spine_frame=spineFrame, cancelled=cancelled)
                     for labels in (before, prediction.labels)
                 ]
                 return prediction, both

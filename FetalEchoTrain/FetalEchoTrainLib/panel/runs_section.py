@@ -109,7 +109,8 @@ class RunsSection(Section):
             self.state.setRun(None)
         if self._watch is not None and self._watch.look():
             self._showProgress()
-        if any([other.look() for other in self._others.values()]):
+        others = [other.look() for other in self._others.values()]  # every one of them reads what is new
+        if any(others):
             self._onCurve()
         if run is not None:
             process.trim_log(run)
