@@ -3,9 +3,11 @@
     comparison = compare(find_runs([Path("runs")]))
     print(comparison)
 
-An arm's spread is the standard deviation over its seeds. A difference of two arms counts as a gain or a loss if it is
-larger than what two single runs differ by for want of luck alone, the root of the sum of both variances; else it is
-reported as none, and with a single seed nobody can tell.
+An arm's spread is the standard deviation over its seeds. Two arms that ran with the same seeds are held against each
+other seed by seed: such a pair starts from the same weights and meets the same frames, so that what a lucky start gives
+to both cancels, and the spread of the difference is the standard deviation over the pairs. Where the seeds differ, it
+is the root of the sum of both variances. A difference counts as a gain or a loss if it is larger than its spread; else
+it is reported as none, and with a single seed nobody can tell.
 """
 
 from __future__ import annotations
@@ -69,6 +71,7 @@ class Spread:
 class Difference:
     """A value of one arm minus that of another.
 
+    spread   standard deviation of the difference over seeds, NaN for a single one
     verdict  "gain", "loss", "none (within the spread)" or "unknown (one seed)"
     """
 
@@ -83,6 +86,11 @@ class Difference:
         if abs(self.value) <= self.spread:
             return "none (within the spread)"
         return "gain" if self.value > 0 else "loss"
+
+    def text(self, digits: int) -> str:
+        """Value ± spread and the verdict."""
+        spread = "" if math.isnan(self.spread) else f" ± {self.spread:.{digits}f}"
+        return f"{self.value:+.{digits}f}{spread}: {self.verdict}"
 
 
 @dataclass(frozen=True)
@@ -125,22 +133,18 @@ class Comparison:
         key    of ``Evaluation.to_dict``: "dice", "nsd", "macro_f1", or a list such as "dice_class" with ``index``
         view   within one view
         """
-        found = []
-        for run in self.arms[arm]:
-            table: Any = run.parts.get(part, {})
-            table = table.get("views", {}).get(view, {}) if view else table
-            value = table.get(key)
-            if value is not None and index is not None:
-                value = value[index] if _counted(table, key, index) else None
-            if value is not None:
-                found.append(float(value))
+        found = [value for run in self.arms[arm] if (value := _value(run, part, key, index, view)) is not None]
         return Spread(tuple(found)) if found else None
 
     def difference(self, arm: str, other: str, part: str, key: str) -> Difference | None:
-        """What ``arm`` has more than ``other``."""
+        """What ``arm`` has more than ``other``, seed by seed where both ran with the same ones."""
         ours, theirs = self.value(arm, part, key), self.value(other, part, key)
         if ours is None or theirs is None:
             return None
+        seeds = [run.seed for run in self.arms[arm]]
+        if seeds == [run.seed for run in self.arms[other]] and len(ours.values) == len(theirs.values) == len(seeds):
+            pairs = Spread(tuple(a - b for a, b in zip(ours.values, theirs.values, strict=True)))
+            return Difference(pairs.mean, pairs.deviation)
         return Difference(ours.mean - theirs.mean, math.hypot(ours.deviation, theirs.deviation))
 
     def __str__(self) -> str:
@@ -190,6 +194,16 @@ class Comparison:
         pictures = "\n\n".join(f"![{title}]({path.name})" for title, path in names.items())
         write_text(folder / "comparison.md", f"# Comparison of training runs\n\n{self}\n\n{pictures}\n")
         return [folder / "comparison.md", folder / "comparison.csv", *names.values()]
+
+
+def _value(run: ComparedRun, part: str, key: str, index: int | None, view: str | None) -> float | None:
+    """One run's figure, see ``Comparison.value``."""
+    table: Any = run.parts.get(part, {})
+    table = table.get("views", {}).get(view, {}) if view else table
+    value = table.get(key)
+    if value is not None and index is not None:
+        value = value[index] if _counted(table, key, index) else None
+    return None if value is None else float(value)
 
 
 def _counted(table: Mapping[str, Any], key: str, index: int) -> bool:
@@ -267,6 +281,9 @@ def _markdown(comparison: Comparison) -> str:
     bring = list(_part_rows(comparison))
     if len(bring) > 1:
         blocks.append(f"## What each part brings\n\n{_table(bring)}")
+    views = list(_view_rows(comparison))
+    if len(views) > 1:
+        blocks.append(f"## Views\n\n{_table(views)}")
     blocks.append(f"## Structures and conditions\n\n{_table(list(_class_rows(comparison)))}")
     costs = [["arm", "hours a run"]]
     for arm, runs in comparison.arms.items():
@@ -288,7 +305,7 @@ def _against(comparison: Comparison, arm: str, reference: str, part: str, key: s
     difference = comparison.difference(arm, reference, part, key)
     if arm == reference or difference is None:
         return ""
-    return f"{difference.value:+.{3 if key == 'macro_f1' else 1}f}: {difference.verdict}"
+    return difference.text(3 if key == "macro_f1" else 1)
 
 
 def _part_rows(comparison: Comparison) -> Iterator[list[str]]:
@@ -299,6 +316,18 @@ def _part_rows(comparison: Comparison) -> Iterator[list[str]]:
             for part in comparison.parts:
                 cells = [_against(comparison, arm, other, part, key) for key in ("dice", "macro_f1")]
                 yield [title, f"{arm} - {other}", part, *cells]
+
+
+def _view_rows(comparison: Comparison) -> Iterator[list[str]]:
+    """Figures of each view, on the last part."""
+    part = comparison.parts[-1]
+    yield [f"on {part}", *comparison.arms]
+    runs = [run for members in comparison.arms.values() for run in members]
+    for view in dict.fromkeys(view for run in runs for view in run.parts.get(part, {}).get("views", {})):
+        for key, title in _MEASURES:
+            spreads = [comparison.value(arm, part, key, view=view) for arm in comparison.arms]
+            digits = 3 if key == "macro_f1" else 1
+            yield [f"{view} {title}", *("" if s is None else s.text(digits) for s in spreads)]
 
 
 def _class_rows(comparison: Comparison) -> Iterator[list[str]]:

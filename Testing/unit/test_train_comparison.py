@@ -71,14 +71,27 @@ def test_arms_are_means_and_deviations_over_seeds(runs):
 def test_a_gain_within_the_spread_is_no_gain(runs):
     found = compare(find_runs([runs]))
     small = found.difference("ema", "labelled-only", "new devices", "dice")
-    assert small.value == pytest.approx(1.0)
+    assert (small.value, small.spread) == (pytest.approx(1.0), pytest.approx(np.std([2, -1, 2], ddof=1)))
     assert small.verdict == "none (within the spread)"
     large = found.difference("full", "labelled-only", "new devices", "dice")
     assert (large.value, large.verdict) == (pytest.approx(9.0), "gain")
     assert found.difference("labelled-only", "full", "new devices", "dice").verdict == "loss"
 
 
-def test_the_spread_of_a_difference_is_that_of_both_arms():
+def test_runs_of_the_same_seed_are_held_against_each_other(tmp_path):
+    for seed, base in enumerate([40, 50, 60]):
+        finished_run(tmp_path, "labelled-only", seed, base)
+        finished_run(tmp_path, "full", seed, base + 3 + seed / 10)
+        finished_run(tmp_path, "ema", seed + 5, base + 3)
+    found = compare(find_runs([tmp_path]))
+    paired = found.difference("full", "labelled-only", "new devices", "dice")
+    assert (paired.value, paired.spread) == (pytest.approx(3.1), pytest.approx(0.1))
+    assert "| +3.1 ± 0.1: gain" in str(found)
+    others = found.difference("ema", "labelled-only", "new devices", "dice")  # other seeds: nothing to pair
+    assert (others.value, others.spread) == (pytest.approx(3.0), pytest.approx(np.hypot(10, 10)))
+
+
+def test_the_spread_of_a_difference_decides():
     assert Spread((1.0, 3.0)).deviation == pytest.approx(np.sqrt(2))
     assert Difference(1.9, np.hypot(1.0, 1.0)).verdict == "gain"
     assert Difference(1.4, np.hypot(1.0, 1.0)).verdict == "none (within the spread)"
@@ -97,10 +110,20 @@ def test_the_table_has_parts_classes_precision_and_cost(runs):
     text = str(compare(find_runs([runs])))
     assert text.index("## same devices") < text.index("## new devices") < text.index("## What each part brings")
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
-    assert ["full", "3", "61.0 ± 1.0", "51.0 ± 1.0", "0.410 ± 0.010", "+9.0: gain", "+0.200: gain"] in lines
+    assert [
+        "full",
+        "3",
+        "61.0 ± 1.0",
+        "51.0 ± 1.0",
+        "0.410 ± 0.010",
+        "+9.0 ± 1.0: gain",
+        "+0.200 ± 0.000: gain",
+    ] in lines
     assert ["labelled-only", "3", "52.0 ± 2.0", "42.0 ± 2.0", "0.210 ± 0.010", "", ""] in lines
-    assert ["EMA teacher, unlabelled frames", "ema - labelled-only", "new devices", "+1.0: none (within the spread)",
-            "+0.010: none (within the spread)"] in lines  # fmt: skip
+    within = "+1.0 ± 1.7: none (within the spread)"
+    brings = ["EMA teacher, unlabelled frames", "ema - labelled-only", "new devices", within, "+0.010 ± 0.000: gain"]
+    assert brings in lines
+    assert ["4CH DSC %", "52.0 ± 2.0", "53.0 ± 2.6", "61.0 ± 1.0"] in lines
     assert ["LA DSC %", "52.0 ± 2.0", "53.0 ± 2.6", "61.0 ± 1.0"] in lines
     assert ["VSD F1", "0.21 ± 0.01", "0.22 ± 0.01", "0.41 ± 0.01"] in lines
     assert ["confidence precision kept", "", "91.0 ± 1.0", "91.0 ± 1.0"] in lines
