@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from .segmentation import Progress
     from .segmentation_run import SegmentationRun
 
+    Correction = Callable[[Any, Prediction], Prediction]
+
 
 @dataclass(frozen=True)
 class SegmentRequest:
@@ -35,6 +37,7 @@ class SegmentRequest:
     gestational_age  weeks, for z-scores
     pdf              write the report as PDF, too
     refine_with      bundle that answers clicks, by which outlines are refined; None to leave them as segmented
+    correct          see ``write_results``
     """
 
     input: Path
@@ -50,6 +53,7 @@ class SegmentRequest:
     precision: str = "auto"
     batch_size: int | None = None
     refine_with: str | None = None
+    correct: Correction | None = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,14 @@ def segment_file(request: SegmentRequest, progress: Progress | None = None) -> S
     run.go(progress)
     prediction = run.prediction()
     files = write_results(
-        cine, prediction, bundle.card.thresholds, request.out, request.input.name, request.gestational_age, request.pdf
+        cine,
+        prediction,
+        bundle.card.thresholds,
+        request.out,
+        request.input.name,
+        request.gestational_age,
+        request.pdf,
+        request.correct,
     )
     return SegmentResult(cine, prediction, files)
 
@@ -115,12 +126,15 @@ def write_results(
     name: str,
     gestational_age: float | None = None,
     pdf: bool = False,
+    correct: Correction | None = None,
 ) -> tuple[Path, ...]:
     """Scene, masks, tables, pictures and report of one clip in ``out``; returns the files.
 
     name             what the clip is called in the scene and in the report: a file name, never a path
     gestational_age  weeks, for z-scores
     pdf              write the report as PDF, too
+    correct          corrects the masks once they are in the scene, given them and the prediction, and returns the
+                     prediction with its labels as they are then; the rest is made from that
     Raises UnwritableOutput; earlier results in ``out`` are then as they were.
     """
     from .report import write_result_files
@@ -136,6 +150,8 @@ def write_results(
         slicer.mrmlScene.Clear(0)
         sequence, browser = addCineToScene(cine, name)
         masks = addPredictionToScene(prediction, sequence, browser)
+        if correct is not None:
+            prediction = correct(masks, prediction)
         addConditionTableToScene(condition_table(prediction, thresholds), f"{name} conditions")
         addFrameTableToScene(frame_table(cine, prediction), f"{name} frames")
         measures = measurement_table(cine, prediction, gestational_age)
@@ -176,6 +192,7 @@ def write_phantom_clip(made: PhantomClip, out: Path) -> tuple[Path, ...]:
 
 def run_demo(out: Path, frames: int, say: Callable[[str], None], progress: Progress | None = None) -> None:
     """The main job on a synthetic clip of each view and on the real 30-frame clip that the pydicom package carries."""
+    from .demo_clicks import DemoClicks
     from .metrics import compare_masks, segmentation_score
     from .phantom.clip import make_named_clip
 
@@ -186,11 +203,13 @@ def run_demo(out: Path, frames: int, say: Callable[[str], None], progress: Progr
         write_phantom_clip(made, folder / "phantom")
         say(f"{view.short}: segmenting it")
         # The file names the view; finding it is part of the job all the same.
-        result = segment_file(SegmentRequest(folder / "phantom" / "clip.seq.nrrd", folder, find_view=True), progress)
+        clip, clicks = folder / "phantom" / "clip.seq.nrrd", DemoClicks(made.labels)
+        result = segment_file(SegmentRequest(clip, folder, find_view=True, correct=clicks.correct), progress)
         say(result.summary)
         pairs = zip(result.prediction.labels, made.labels, strict=True)
         score = segmentation_score([compare_masks(found, truth) for found, truth in pairs])
         say(f"{view.short}: against the phantom's own truth DSC {score.dice:.1f} %, NSD {score.nsd:.1f} % (2 px)")
+        say(f"{view.short}: {clicks}")
     say("real DICOM: an adult apical clip from the pydicom package")
     say(segment_file(SegmentRequest(real_clip(), out / "real-dicom"), progress).summary)
 

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from FetalEchoSegLib.output_files import write_bytes
 from FetalEchoSegLib.promptable.boundary import Acceptance, Decision, refine_frame
+from FetalEchoSegLib.promptable.simulated_clicks import structure_mask
 
-from .clicks import structure_mask
 from .dataset import Frame, read_frame, read_truth
 
 if TYPE_CHECKING:

@@ -34,9 +34,9 @@ from FetalEchoSegLib.anatomy import N_LABELS, Structure
 from FetalEchoSegLib.fetus_layout import TRAIN_LABELED, VALID
 from FetalEchoSegLib.promptable.configuration import CELLS_PER_TOKEN
 from FetalEchoSegLib.promptable.geometry import MASK_PROMPT_LOGIT
+from FetalEchoSegLib.promptable.simulated_clicks import Case, measure_clicks, structure_mask
 
 from .augmentation import augment
-from .clicks import Case, measure_clicks, structure_mask
 from .configuration import AugmentationConfig
 from .demo_model import NOTICE, Parts, Samples, learning_rate, load_samples, make_dataset
 

@@ -1,6 +1,6 @@
 """What the demo model that answers clicks achieves: on phantom frames of fetuses that no training has seen.
 
-Clicks are simulated, see ``FetalEchoTrainLib.clicks``. "From the automatic mask" begins with what demo-tiny drew.
+Clicks are simulated, see ``promptable.simulated_clicks``. "From the automatic mask" begins with what demo-tiny drew.
 Automatic refinement is what ``segment --refine`` does. Phantom figures say nothing about patients.
 """
 
@@ -17,8 +17,8 @@ from FetalEchoSegLib.metrics import compare_masks, segmentation_score
 from FetalEchoSegLib.phantom.dataset import write_dataset
 from FetalEchoSegLib.promptable.boundary import refine_frame
 from FetalEchoSegLib.promptable.bundle import DEFAULT_PROMPTABLE, find_promptable
+from FetalEchoSegLib.promptable.simulated_clicks import measure_clicks
 from FetalEchoSegLib.segmentation import Segmenter
-from FetalEchoTrainLib.clicks import measure_clicks
 from FetalEchoTrainLib.demo_promptable import cases_of
 
 SEED = 4711  # the demo models' data sets have another

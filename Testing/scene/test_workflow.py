@@ -1,18 +1,23 @@
 from __future__ import annotations
 
+import importlib.util
 import json
+import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 pytest.importorskip("torch")
 from bundles import random_bundle
-from FetalEchoSegLib.anatomy import Condition, View
+from FetalEchoSegLib.anatomy import Condition, Structure, View
 from FetalEchoSegLib.commands import main
+from FetalEchoSegLib.demo_clicks import DemoClicks
 from FetalEchoSegLib.errors import InvalidRequest, UnreadableInput, UnwritableOutput
 from FetalEchoSegLib.phantom.clip import make_named_clip
+from FetalEchoSegLib.promptable.simulated_clicks import dice
 from FetalEchoSegLib.readers import read_cine
-from FetalEchoSegLib.workflow import SegmentRequest, real_clip, segment_file, write_phantom_clip
+from FetalEchoSegLib.workflow import DEMO_SEED, SegmentRequest, real_clip, segment_file, write_phantom_clip
 
 RESULTS = {
     "areas.png",
@@ -153,3 +158,32 @@ def test_truth_masks_measure_what_the_phantom_was_made_with(tmp_path):
     rows = {row.name: row for row in measure(truth, cine, cine.view, gestational_age=made.case.gestational_age)}
     assert rows["heart_rate"].value == pytest.approx(made.case.heart_rate, abs=2)
     assert rows["cardiothoracic_area_ratio"].value == pytest.approx(made.case.area_ratio, rel=0.05)
+
+
+def test_the_demo_corrects_the_worst_outline_by_clicks(tmp_path, scene):
+    if importlib.util.find_spec("segment_anything") is None:
+        pytest.skip("segment-anything is not installed")
+    made = make_named_clip(View.RVOT, seed=DEMO_SEED, frames=2, image_shape=(256, 256))
+    write_phantom_clip(made, tmp_path / "clip")
+    clicks = DemoClicks(made.labels)
+    clip = tmp_path / "clip" / "clip.seq.nrrd"
+    result = segment_file(SegmentRequest(clip, tmp_path / "out", find_view=True, correct=clicks.correct))
+    said = re.fullmatch(r"the worst outline, (\w+) in frame (\d), Dice (\d.\d+); clicked with .*: (.*)", str(clicks))
+    structure, frame = Structure.parse(said[1]), int(said[2]) - 1
+    drawn, truth = read_cine(tmp_path / "out" / "masks.seq.nrrd").frames, made.labels
+    before, after = (dice(labels[frame] == structure, truth[frame] == structure)
+                     for labels in (result.prediction.labels, drawn))  # fmt: skip
+    assert f"{before:.2f}" == said[3]
+    assert f"{after:.2f}" == said[4].split(", ")[-1]
+    assert after > before
+    changed = drawn != result.prediction.labels
+    assert not changed[1 - frame].any()
+    assert (drawn[changed] == structure).any()
+
+
+def test_the_demo_leaves_good_outlines_alone(scene):
+    made = make_named_clip(View.RVOT, seed=DEMO_SEED, frames=1, image_shape=(64, 64))
+    prediction = SimpleNamespace(labels=made.labels, view=View.RVOT, done=np.ones(1, dtype=bool))
+    clicks = DemoClicks(made.labels)
+    assert clicks.correct(None, prediction) is prediction
+    assert str(clicks) == "no outline was clicked"

@@ -14,8 +14,7 @@ from FetalEchoSegLib.promptable.configuration import PromptableConfig
 from FetalEchoSegLib.promptable.geometry import Geometry
 from FetalEchoSegLib.promptable.model import PromptableModel
 from FetalEchoSegLib.promptable.parameters import parameter_shapes
-from FetalEchoTrainLib import demo_promptable as recipe
-from FetalEchoTrainLib.clicks import (
+from FetalEchoSegLib.promptable.simulated_clicks import (
     Case,
     centre_click,
     click_through,
@@ -24,6 +23,7 @@ from FetalEchoTrainLib.clicks import (
     random_click,
     structure_mask,
 )
+from FetalEchoTrainLib import demo_promptable as recipe
 from FetalEchoTrainLib.demo_model import Samples
 from promptables import SMALL, BrightModel, seeded_state
 

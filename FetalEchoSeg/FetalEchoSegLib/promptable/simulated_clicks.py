@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from FetalEchoSegLib.anatomy import HEART_UNION, THORAX_UNION, Structure
-from FetalEchoSegLib.promptable.prompts import Point, Prompts
+
+from ..anatomy import RING_UNIONS, Structure
+from .prompts import Point, Prompts
 
 if TYPE_CHECKING:
-    from FetalEchoSegLib.promptable.model import PromptableModel
+    from .model import PromptableModel
 
 Clicker = Callable[[np.ndarray, np.ndarray, np.random.Generator], Point]
-
-_UNIONS = {Structure.WHOLE_HEART: HEART_UNION, Structure.THORAX: THORAX_UNION}
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Case:
 
 def structure_mask(labels: np.ndarray, structure: Structure) -> np.ndarray:
     """(H, W) bool of what a click on a structure means: a ring with what it encloses."""
-    return np.isin(labels, [int(s) for s in _UNIONS.get(structure, (structure,))])
+    return np.isin(labels, [int(s) for s in RING_UNIONS.get(structure, (structure,))])
 
 
 def random_click(truth: np.ndarray, found: np.ndarray, rng: np.random.Generator) -> Point:
