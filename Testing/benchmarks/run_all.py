@@ -20,7 +20,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 SUITES = (
     "metrics", "phantom", "network", "training", "promptable", "clicks",
-    "segmenter", "review", "scene", "measurements", "panel",
+    "segmenter", "review", "scene", "measurements", "panel", "label_next",
 )  # fmt: skip
 
 

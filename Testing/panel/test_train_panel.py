@@ -75,7 +75,7 @@ def test_corrected_frames_are_exported_and_taken_back_by_clicks(folders):
     panel = open_panel()
     rows = texts(panel.ui.framesTable)
     assert [row[:4] for row in rows] == [["Clip masks", "1", "4CH", "hand"], ["Clip masks", "3", "4CH", "clicks"]]
-    assert rows[0][4] == "1 structures"
+    assert rows[0][4] == "1 structure"
     assert panel.ui.framesTable.item(0, 4).toolTip() == "Left ventricle"
     assert panel.ui.exportButton.text == "Export 2 frames"
     assert not panel.ui.undoExportButton.enabled

@@ -96,7 +96,8 @@ class ExportSection(Section):
         """Enable what is possible now."""
         ticked = len(self._ticked())
         self.ui.exportButton.setEnabled(bool(ticked) and not self.state.isBusy)
-        self.ui.exportButton.setText(_("Export {frames} frames").format(frames=ticked) if ticked else _("Export"))
+        text = _("Export 1 frame") if ticked == 1 else _("Export {frames} frames").format(frames=ticked)
+        self.ui.exportButton.setText(text if ticked else _("Export"))
         self.ui.refreshButton.setEnabled(not self.state.isBusy)
         self.ui.addScenesButton.setEnabled(not self.state.isBusy)
         if self.state.isBusy:
@@ -219,7 +220,7 @@ class ExportSection(Section):
                 str(frame.index),
                 frame.view.short if frame.view else _("unknown"),
                 self._author(frame),
-                _("{count} structures").format(count=len(frame.structures)),
+                _structures(len(frame.structures)),
             ]
             for frame in self._frames
         ]
@@ -284,12 +285,23 @@ class ExportSection(Section):
         size = f"{self._textSize[1]} x {self._textSize[0]}"
         open_ = [box for box in self._text if not any(_inside(box, other) for other in hidden)]
         if open_:
-            text = _(
-                "{count} places of frames of {size} pixels may hold burnt-in text, which can name the patient: hide"
-                " them, or draw boxes over what is text."
+            text = (
+                _(
+                    "One place of frames of {size} pixels may hold burnt-in text, which can name the patient: hide it,"
+                    " or draw boxes over what is text."
+                )
+                if len(open_) == 1
+                else _(
+                    "{count} places of frames of {size} pixels may hold burnt-in text, which can name the patient: hide"
+                    " them, or draw boxes over what is text."
+                )
             ).format(count=len(open_), size=size)
         elif hidden:
-            text = _("{count} boxes are blacked out in frames of {size} pixels.").format(count=len(hidden), size=size)
+            text = (
+                _("One box is blacked out in frames of {size} pixels.")
+                if len(hidden) == 1
+                else _("{count} boxes are blacked out in frames of {size} pixels.")
+            ).format(count=len(hidden), size=size)
         elif self._masks is not None:
             text = _("No burnt-in text was found; not every text is found.")
         else:
@@ -360,14 +372,21 @@ class ExportSection(Section):
 
     def _onExported(self, done: Any) -> None:
         self.state.setDataset(self.state.dataset)
-        text = _("Exported {labelled} labelled and {unlabelled} unlabelled frames, {replaced} of them again.")
+        text = _("Exported frames: {labelled} labelled and {unlabelled} unlabelled, {replaced} of them again.")
         self.panel.showStatus(text.format(labelled=done.labelled, unlabelled=done.unlabelled, replaced=done.replaced))
 
     def _onUndo(self, checked: bool = False) -> None:
         with self.panel.showingErrors(_("Undoing the export")):
             undone = self.logic.undoExport(self.state.dataset)
-            self.panel.showStatus(_("Took back {frames} frames.").format(frames=undone.labelled + undone.unlabelled))
+            frames = undone.labelled + undone.unlabelled
+            self.panel.showStatus(
+                _("Took back 1 frame.") if frames == 1 else _("Took back {frames} frames.").format(frames=frames)
+            )
         self.state.setDataset(self.state.dataset)
+
+
+def _structures(count: int) -> str:
+    return str(_("1 structure") if count == 1 else _("{count} structures").format(count=count))
 
 
 def _inside(box: Any, other: Any) -> bool:
