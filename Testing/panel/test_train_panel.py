@@ -158,7 +158,7 @@ def test_only_ticked_frames_go_and_conditions_belong_to_the_view(folders):
     assert [row[1] for row in texts(table)] == ["1", "3", "4"]
     table.item(0, 0).setCheckState(qt.Qt.Unchecked)
     driver.process_events()
-    assert panel.ui.exportButton.text == "Export 1 frames"
+    assert panel.ui.exportButton.text == "Export 1 frame"
     assert panel.ui.conditionVsdCheckBox.enabled
     assert not panel.ui.conditionRightAorticArchCheckBox.enabled
     driver.close_scene()

@@ -99,7 +99,7 @@ def test_what_is_corrected_trains_the_model_that_is_used_afterwards(places):
 
     # export
     panel = driver.open_module("FetalEchoTrain")
-    driver.wait_until(lambda: panel.ui.exportButton.text == "Export 1 frames", 20)
+    driver.wait_until(lambda: panel.ui.exportButton.text == "Export 1 frame", 20)
     before = len(read_list(dataset / TRAIN_LABELED))
     driver.click(panel.ui.exportButton)
     idle(panel)
@@ -135,6 +135,26 @@ def test_what_is_corrected_trains_the_model_that_is_used_afterwards(places):
     driver.click(panel.ui.withdrawButton)
     assert parameters.model == "poor"
     assert "mine-full-0" not in logic.models()
+
+
+def test_a_data_set_that_is_moved_away_ends_the_run_with_a_sentence_and_brought_back_it_goes_on(places, tmp_path):
+    dataset, _ = places
+    panel = driver.open_module("FetalEchoTrain")
+    edit = panel.ui.configTextEdit
+    edit.setPlainText(_small(edit.plainText))
+    section = panel.self().sections["TrainSection"]
+    driver.wait_until(lambda: section._config is not None and section._config.name == "mine", 10)
+    driver.click(panel.ui.startButton)
+    look = panel.self().sections["RunsSection"].look
+    state = panel.ui.runStateLabel
+    driver.wait_until(lambda: look() or "stage 1" in state.text, 120)
+    dataset.rename(tmp_path / "elsewhere")
+    driver.wait_until(lambda: look() or state.text.startswith("failed"), 120)
+    assert "put the data set back" in state.text
+    assert str(dataset) in state.text
+    (tmp_path / "elsewhere").rename(dataset)
+    driver.click(panel.ui.resumeButton)
+    driver.wait_until(lambda: look() or "stage 1" in state.text, 120)
 
 
 def _small(text):
