@@ -15,7 +15,7 @@ EXTRAS ?= scene,video,codecs,refine,train,dev
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-without-torch bench lint format setup demo-model demo-clicks clean
+.PHONY: demo test test-without-torch bench lint format setup demo-model demo-clicks proof clean
 
 setup: $(READY)
 
@@ -52,6 +52,10 @@ demo-model: $(READY)
 # Trains Resources/Models/demo-clicks again, which answers clicks, from the same phantom, in about two hours on one core.
 demo-clicks: $(READY)
 	$(BIN)/python -m FetalEchoTrainLib.demo_promptable --out Resources/Models/demo-clicks --work build/demo-model
+
+# Trains 24 small networks, in about five hours of one core, and writes docs/proof again; ended early, it goes on.
+proof: $(READY)
+	$(BIN)/python Testing/benchmarks/proof.py --work build/proof --out docs/proof
 
 # The part of the core that needs no torch, for interpreters without a torch build (PYTHON=python3.12).
 test-without-torch:

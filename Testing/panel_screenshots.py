@@ -3,13 +3,15 @@
 panel.jpg    the result of a synthetic clip, and its views
 refine.jpg   a left ventricle, clicked
 measure.jpg  the measures of the same clip
-train.jpg    a finished run in the training panel, that of ``--run FOLDER``; left as it is without
+train.jpg    finished runs in the training panel, those of ``--runs FOLDER...``, the last one deployed; left as it is
+             without
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -60,39 +62,54 @@ def click(panel) -> None:
         driver.wait_until(lambda b=before: driver.find(editor, "clickPromptsLabel").text != b, 60)
 
 
-def show_training(run: Path) -> None:
-    """The sections Export, Train and Runs of the training panel."""
+def show_training(runs: list[Path], folder: Path) -> None:
+    """The sections Export, Train, Runs and Deploy of the training panel."""
     import qt
 
+    for run in runs:
+        shutil.copytree(run, folder / "runs" / run.name, ignore=shutil.ignore_patterns("checkpoints", "corrections"))
     # Relative, so that the picture shows no folder of this machine.
-    os.chdir(run.parent.parent)
-    qt.QSettings().setValue("FetalEcho/TrainingRuns", run.parent.name)
+    os.chdir(folder)
+    qt.QSettings().setValue("FetalEcho/TrainingRuns", "runs")
     qt.QSettings().setValue("FetalEcho/TrainingDataset", "FetalEcho data")
     panel = driver.open_module("FetalEchoTrain")
-    panel.ui.runsTable.selectRow([path.name for path in sorted(run.parent.iterdir())].index(run.name))
-    panel.ui.curveComboBox.setCurrentIndex(panel.ui.curveComboBox.findData("ema/validation_dsc"))
     for name in ("export", "train", "runs", "deploy", "dependencies"):
         getattr(panel.ui, f"{name}CollapsibleButton").setProperty("collapsed", False)
+    last = sorted(run.name for run in runs).index(runs[-1].name)
+    panel.ui.runsTable.selectRow(last)
+    driver.process_events()
+    driver.click(panel.ui.deployButton)
+    driver.click(panel.ui.beforeAfterButton)
+    settle(panel)
+    selection = panel.ui.runsTable.selectionModel()
+    flags = qt.QItemSelectionModel.Select | qt.QItemSelectionModel.Rows
+    for number in range(len(runs)):
+        selection.select(panel.ui.runsTable.model().index(number, 0), flags)
+    panel.ui.curveComboBox.setCurrentIndex(panel.ui.curveComboBox.findData("ema/validation_dsc"))
     panel.self().sections["RunsSection"].look()
     driver.wait_until(lambda: not panel.self().sections["ExportSection"].isLooking, 20)
     driver.process_events()
-    with tempfile.TemporaryDirectory() as folder:
-        pictures = [
-            Image.open(driver.grab(widget, Path(folder) / f"{number}.png")).convert("RGB")
-            for number, widget in enumerate((panel.ui.ExportSection, panel.ui.TrainSection, panel.ui.RunsSection))
-        ]
-    heights = (pictures[0].height + pictures[1].height, pictures[2].height)
-    sheet = Image.new("RGB", (pictures[0].width + pictures[2].width + 12, max(heights)), "white")
-    sheet.paste(pictures[0], (0, 0))
-    sheet.paste(pictures[1], (0, pictures[0].height))
-    sheet.paste(pictures[2], (pictures[0].width + 12, 0))
+    columns = ((panel.ui.ExportSection, panel.ui.TrainSection), (panel.ui.RunsSection, panel.ui.DeploySection))
+    pictures = [
+        [Image.open(driver.grab(widget, folder / "grab.png")).convert("RGB") for widget in column] for column in columns
+    ]
+    height = max(sum(picture.height for picture in column) for column in pictures)
+    sheet = Image.new("RGB", (sum(column[0].width for column in pictures) + 12, height), "white")
+    left = 0
+    for column in pictures:
+        top = 0
+        for picture in column:
+            sheet.paste(picture, (left, top))
+            top += picture.height
+        left += column[0].width + 12
     sheet.save(SCREENSHOTS / "train.jpg", "JPEG", quality=87, optimize=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Make the README's pictures of the panels again.")
-    parser.add_argument("--run", type=Path, help="folder of a finished run")
+    parser.add_argument("--runs", type=Path, nargs="+", default=[], help="folders of finished runs")
     options = parser.parse_args()
+    runs = [run.resolve() for run in options.runs]
     boot.start()
     panel = driver.open_module("FetalEchoSeg")
     (browser,) = driver.click_sample(CLIP)
@@ -110,12 +127,14 @@ def main() -> None:
     save(driver.main_window(), "refine.jpg")
     show(panel, {"measure"})
     save(panel.ui.MeasureSection, "measure.jpg")
-    if options.run is not None:
+    if runs:
         logic, masks = panel.self().logic, panel.self().state.masks
         for frame in (3, 9):
             logic.setLabels(masks, frame, logic.labels(masks)[frame], drawnBy="clicks")
         logic.acceptFrame(masks, 12)
-        show_training(options.run)
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ["XDG_DATA_HOME"] = folder  # models are deployed there
+            show_training(runs, Path(folder))
 
 
 if __name__ == "__main__":
