@@ -89,7 +89,7 @@ def show_training(runs: list[Path], folder: Path) -> None:
     panel.self().sections["RunsSection"].look()
     driver.wait_until(lambda: not panel.self().sections["ExportSection"].isLooking, 20)
     driver.process_events()
-    columns = ((panel.ui.ExportSection, panel.ui.TrainSection), (panel.ui.RunsSection, panel.ui.DeploySection))
+    columns = ((panel.ui.ExportSection, panel.ui.TrainSection, panel.ui.DeploySection), (panel.ui.RunsSection,))
     pictures = [
         [Image.open(driver.grab(widget, folder / "grab.png")).convert("RGB") for widget in column] for column in columns
     ]

@@ -63,6 +63,7 @@ def select(panel, *numbers):
 def test_curves_of_selected_runs_lie_over_each_other(runs):
     panel = open_panel()
     select(panel, 0)
+    assert [panel.ui.runsTable.item(row, 3).text() for row in range(2)] == ["50.0", "60.0"]
     legend = driver.find(panel.ui.curvePlotWidget, "curvesLegendLabel")
     chart = panel.self().sections["RunsSection"]._plot._chart
     assert chart.GetNumberOfPlotSeriesNodes() == 1

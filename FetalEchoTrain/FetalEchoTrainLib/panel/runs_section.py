@@ -21,6 +21,7 @@ _CONTROLS = tuple(
 )
 _PICTURE_WIDTH = 320
 _MOST_ROWS = 6
+_MOST_READ = 3  # runs at rest, each second
 
 
 class RunsSection(Section):
@@ -35,6 +36,7 @@ class RunsSection(Section):
         self._statuses: list[str] = []
         self._watch: Any = None
         self._others: dict[str, Any] = {}  # watches of the runs that are selected beside the one looked at
+        self._ended: dict[tuple[str, int], str] = {}  # DSC of runs at rest, by run and time of its last event
         self._pictures: list[str] = []
         self._picture = self._shownStatus = ""
         self._plot = RunPlot(ui.curvePlotWidget)
@@ -99,6 +101,7 @@ class RunsSection(Section):
             return
         self._runs = self.logic.runs(self.state.runs) if self.state.runs.is_dir() else []
         self._statuses = [process.status(run) for run in self._runs]
+        self._readEnded()
         table = self.ui.runsTable
         rows.fill(table, [self._row(run, s) for run, s in zip(self._runs, self._statuses, strict=True)])
         shown = min(max(len(self._runs), 2), _MOST_ROWS) + 1
@@ -117,13 +120,25 @@ class RunsSection(Section):
             self._showPictures()
         self._showState()
 
+    def _readEnded(self) -> None:
+        """Read the DSC of some runs at rest, a few at a time: their events are long."""
+        from ..process import ALIVE
+        from ..watch import Watch
+
+        unread = [
+            run
+            for run, status in zip(self._runs, self._statuses, strict=True)
+            if status not in ALIVE and _ending(run) not in self._ended
+        ]
+        for run in unread[:_MOST_READ]:
+            self._ended[_ending(run)] = _lastDice(_told(Watch(run)))
+
     def _row(self, run: Any, status: str) -> list[str]:
-        epoch = dsc = ""
+        epoch, dsc = "", self._ended.get(_ending(run), "")
         if self._watch is not None and str(run) == str(self._watch.run):
             if self._watch.epochs and status != "finished":
                 epoch = f"{min(self._watch.epoch + 1, self._watch.epochs)} / {self._watch.epochs}"
-            curve = self._watch.curves.get("ema/validation_dsc", ())
-            dsc = f"{curve[-1][1]:.1f}" if curve else ""
+            dsc = _lastDice(self._watch)
         return [run.path.name, _STATUS.get(status, status), epoch, dsc]
 
     def _select(self) -> None:
@@ -348,6 +363,20 @@ class RunsSection(Section):
             with self.panel.showingErrors(_("Importing the run")):
                 self.state.setRun(self.logic.importRun(folder, self.state.runs))
             self.look()
+
+
+def _ending(run: Any) -> tuple[str, int]:
+    """A run and the time of its last event, 0 without any."""
+    try:
+        return str(run), (run.path / "events.jsonl").stat().st_mtime_ns
+    except OSError:
+        return str(run), 0
+
+
+def _lastDice(watch: Any) -> str:
+    """The last DSC on validation frames of a run that is looked at, "" before the first."""
+    curve = watch.curves.get("ema/validation_dsc", ())
+    return f"{curve[-1][1]:.1f}" if curve else ""
 
 
 def _told(watch: Any) -> Any:
