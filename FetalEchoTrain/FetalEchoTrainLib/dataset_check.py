@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from FetalEchoSegLib.anatomy import N_CONDITIONS, Condition, Structure, View, condition_table, permitted_structures
-from FetalEchoSegLib.errors import InvalidDataset
+from FetalEchoSegLib.bundle import find_bundle
+from FetalEchoSegLib.errors import InvalidDataset, UnusableBundle
 from FetalEchoSegLib.fetus_layout import CALIBRATION, IMAGES, TRAIN_LABELED, TRAIN_UNLABELED, VALID
 
 from .configuration import DataConfig, TrainConfig
@@ -92,6 +94,7 @@ def check_data(
         *_repeats(data),
         *_amounts(data, config),
         *_classes(data, config.data.folder),
+        *_start(config),
     ]
     summary = tuple(_summary(name, frames) for name, frames in data.parts())
     return CheckedData(data, tuple(problems), summary)
@@ -228,6 +231,22 @@ def _classes(data: TrainingData, folder: Path) -> Iterator[Problem]:
     for structure in sorted(expected - drawn):
         name = Structure(structure).info.short
         yield Problem(folder, f"no labelled frame shows {name}, which cannot be learned.", False)
+
+
+def _start(config: TrainConfig) -> Iterator[Problem]:
+    """A model to start from that knows images of another size: demo-tiny loses two thirds of its DSC at 128."""
+    size = config.network.image_size
+    if not config.network.initial:
+        return
+    with suppress(UnusableBundle):  # a checkpoint says nothing of sizes; what cannot be found is said at the start
+        bundle = find_bundle(config.network.initial)
+        known = bundle.card.architecture.config.image_size
+        if known != size:
+            reason = (
+                f"{bundle.name} learned from images of {known} pixels and knows little of {size}; set "
+                f"network.image_size to {known}, unless the training is long."
+            )
+            yield Problem(bundle.path, reason, False)
 
 
 def _summary(name: str, frames: Sequence[Frame]) -> PartSummary:

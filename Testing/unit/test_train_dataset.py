@@ -341,6 +341,14 @@ def test_a_batch_larger_than_the_data_names_the_key(folder):
     ]
 
 
+def test_a_start_from_a_model_of_another_image_size_is_said(folder):
+    start = config(folder).changed({"network.size": "tiny", "network.initial": "demo-tiny", "network.image_size": 128})
+    expected = "demo-tiny learned from images of 256 pixels and knows little of 128; set network.image_size to 256"
+    assert any(expected in text for text in said(check_data(start), False))
+    start = start.changed({"network.image_size": 256})
+    assert not any("demo-tiny" in text for text in said(check_data(start), False))
+
+
 def test_a_folder_that_is_no_data_set_is_one_sentence(tmp_path):
     with pytest.raises(InvalidDataset, match=r"there is no such folder; data\.folder must be a data set"):
         check_data(config(tmp_path / "none"))
