@@ -72,6 +72,8 @@ class PhantomConfig(Block):
     """Test frames from devices that no other part has seen."""
     frames_per_case: int = Field(default=2, ge=1, le=100)
     """Moments of the cardiac cycle taken from each synthetic fetus."""
+    prevalence: float | None = Field(default=None, ge=0.0, le=0.5)
+    """Share of each condition among the frames that can show it, test parts apart; empty for the published ones."""
     seed: int = Field(default=2026, ge=0)
     """Same seed, same bytes."""
     image_size: int = Field(default=512, ge=64, le=2048)

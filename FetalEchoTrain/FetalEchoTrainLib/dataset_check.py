@@ -118,6 +118,7 @@ def make_phantom(config: DataConfig, progress: Progress | None = None, cancelled
         seed=wanted.seed,
         image_shape=(wanted.image_size, wanted.image_size),
         frames_per_case=wanted.frames_per_case,
+        training_prevalence=None if wanted.prevalence is None else dict.fromkeys(Condition, wanted.prevalence),
         even=True,
         progress=progress,
         cancelled=cancelled,

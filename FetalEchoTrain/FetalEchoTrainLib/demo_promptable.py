@@ -52,7 +52,8 @@ logger = logging.getLogger(__name__)
 
 SMALLEST = 12  # pixels of a structure at the network's size; below, a click cannot mean it
 # Share of the steps that begin with ...
-STARTS = {"point": 0.4, "box": 0.2, "mask and point": 0.2, "mask and box": 0.1, "mask, box and points": 0.1}
+STARTS = {"point": 0.35, "box": 0.15, "mask and point": 0.3, "mask and box": 0.1, "mask, box and points": 0.1}
+GROSSLY_WRONG = 0.6  # of the masks that clicks alone correct
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,8 @@ class ClickSchedule:
     stages: tuple[Stage, ...] = (
         Stage(128, 20, 1e-3, clicks=False),
         Stage(128, 5, 1e-3),
+        Stage(256, 3, 8e-4, 0.7),
+        Stage(256, 2, 8e-4, 0.7),
         Stage(256, 3, 8e-4, 0.7),
     )
     batch_size: int = 8
@@ -403,7 +406,7 @@ def _first_prompt(targets: torch.Tensor, cell: int, rng: Any) -> tuple[Any, Any,
     nothing = torch.zeros_like(inside)
     points = labels = boxes = memory = None
     if start.startswith("mask"):
-        spoilt = _spoilt(targets)
+        spoilt = _spoilt(targets, GROSSLY_WRONG if start == "mask and point" else 0.0)
         memory = _memory(spoilt, cell)
     if start == "point":
         points, labels = _error_click(inside, nothing)
@@ -438,20 +441,59 @@ def _error_click(truth: torch.Tensor, found: torch.Tensor, cell: int = 1) -> tup
     return points.float(), truth.flatten(1).gather(1, picked).int()
 
 
-def _spoilt(targets: torch.Tensor) -> torch.Tensor:
-    """(N, S, S) bool masks like those of a segmentation network that is not quite right: wavy and shifted outlines."""
+def _spoilt(targets: torch.Tensor, grossly: float = 0.0) -> torch.Tensor:
+    """(N, S, S) bool masks like those of a segmentation network that is not quite right: wavy and shifted outlines.
+
+    ``grossly`` is the share that is badly wrong, as on devices that the network never saw: a network that has met only
+    small errors learns that a mask is right, and leaves it as it is whatever is clicked.
+    """
     import torch
     import torch.nn.functional as F
 
     count, side = len(targets), targets.shape[-1]
+    wrong = torch.rand(count, device=targets.device) < grossly
+    masks = torch.where(wrong[:, None, None], _distorted(targets), targets) if wrong.any() else targets
     waves = F.interpolate(
         torch.randn(count, 1, side // 12, side // 12, device=targets.device), (side, side), mode="bicubic"
     )[:, 0]
     shift = torch.randint(-3, 4, (2,)).tolist()
-    blurred = F.avg_pool2d(torch.roll(targets, shift, (1, 2))[:, None], 7, 1, 3)[:, 0]
+    blurred = F.avg_pool2d(torch.roll(masks, shift, (1, 2))[:, None], 7, 1, 3)[:, 0]
     spoilt = blurred + 0.25 * waves * (blurred > 0.02) > 0.5
     empty = ~spoilt.flatten(1).any(1)
     return torch.where(empty[:, None, None], targets > 0.5, spoilt)
+
+
+def _distorted(targets: torch.Tensor) -> torch.Tensor:
+    """(N, S, S) masks moved and stretched by a quarter of their size; of some a side is cut off, to some a disc added."""
+    import torch
+
+    count, side = len(targets), targets.shape[-1]
+    device = targets.device
+    axis = torch.arange(side, device=device, dtype=torch.float32)
+    area = targets.sum((1, 2)).clamp(min=1)
+    row = (targets.sum(2) * axis).sum(1) / area
+    column = (targets.sum(1) * axis).sum(1) / area
+    radius = (area / torch.pi).sqrt()
+
+    def drawn(low: float, high: float) -> torch.Tensor:
+        return low + (high - low) * torch.rand(count, device=device)
+
+    rows = row + (axis[:, None] - row - radius * drawn(-0.5, 0.5)) * drawn(0.75, 1.3)  # (S, N)
+    columns = column + (axis[:, None] - column - radius * drawn(-0.5, 0.5)) * drawn(0.75, 1.3)
+    each = torch.arange(count, device=device)[:, None, None]
+    nearest = [at.T.round().long().clamp(0, side - 1) for at in (rows, columns)]
+    moved = targets[each, nearest[0][:, :, None], nearest[1][:, None, :]]
+    angle = drawn(0, 2 * torch.pi)[:, None, None]
+    down = axis[None, :, None] - row[:, None, None]
+    right = axis[None, None, :] - column[:, None, None]
+    size = radius[:, None, None]
+    cut = (drawn(0, 1) < 0.4)[:, None, None] & (
+        down * angle.sin() + right * angle.cos() > size * drawn(-0.3, 0.6)[:, None, None]
+    )
+    angle = drawn(0, 2 * torch.pi)[:, None, None]
+    from_disc = (down - size * angle.sin()).square() + (right - size * angle.cos()).square()
+    added = (drawn(0, 1) < 0.4)[:, None, None] & (from_disc < (size * drawn(0.3, 0.7)[:, None, None]).square())
+    return torch.where(added, 1.0, torch.where(cut, 0.0, moved))
 
 
 def _memory(masks: torch.Tensor, cell: int) -> torch.Tensor:

@@ -30,9 +30,9 @@ from FetalEchoTrainLib.runs import PlannedRun, carry_out
 
 MODEL = "demo-tiny"
 CLIPS, FRAMES_A_CLIP, TEST_FRAMES = 40, 12, 160
-COUNTS = (8, 16, 32, 64)
+COUNTS = (8, 16, 32)
 PER_PATIENT = 5  # as in the panel
-STEPS = 150
+STEPS = 100
 
 
 def run(seeds: int = 3, counts: Sequence[int] = COUNTS) -> list[tuple[str, float, str]]:
@@ -101,9 +101,10 @@ def _learn(folder: Path, test: Path, chosen: Sequence[ListEntry], seed: int) -> 
 def _config(data: Path, seed: int) -> TrainConfig:
     return load_config("demo", arm="labelled-only", seed=seed).changed(
         {
-            "data.folder": str(data), "data.phantom": None, "network.initial": MODEL, "network.encoder": "all",
+            "data.folder": str(data), "data.phantom": None,
+            "network.initial": MODEL, "network.image_size": 256, "network.encoder": "all",
             "ema.epochs": 1, "ema.steps_per_epoch": STEPS, "ema.warm_up_epochs": 0.1, "ema.optimizer": "adamw",
-            "ema.learning_rate": 1e-3, "ema.encoder_learning_rate": 1e-3, "ema.validate_every": 1000,
+            "ema.learning_rate": 3e-4, "ema.encoder_learning_rate": 3e-4, "ema.validate_every": 1000,
             "run.samples": 0, "run.tensorboard": False,
         }
     )  # fmt: skip

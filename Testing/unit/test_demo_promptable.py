@@ -149,6 +149,8 @@ def test_spoilt_masks_and_their_boxes_stay_near_the_truth():
     spoilt = recipe._spoilt(truth.float())
     overlaps = [dice(a, b) for a, b in zip(truth.numpy(), spoilt.numpy(), strict=True)]
     assert 0.5 < np.mean(overlaps) < 0.97
+    grossly = [dice(a, b) for a, b in zip(truth.numpy(), recipe._spoilt(truth.float(), 1.0).numpy(), strict=True)]
+    assert 0.3 < np.mean(grossly) < np.mean(overlaps) - 0.05
     boxes = recipe._boxes(truth)
     rows, columns = (truth.any(axis).numpy() for axis in (2, 1))
     for box, filled_rows, filled_columns in zip(boxes.tolist(), rows, columns, strict=True):

@@ -376,6 +376,14 @@ def test_the_table_counts_frames_patients_views_and_positives(folder):
     assert table[2].split() == ["unlabelled", "8", "2", "2", "2", "2", "2"]
 
 
+def test_conditions_of_a_phantom_data_set_are_as_frequent_as_asked(tmp_path):
+    phantom = {"labelled": 24, "unlabelled": 0, "validation": 4, "calibration": 4, "same": 2, "new": 2,
+               "image_size": 64, "frames_per_case": 1, "prevalence": 0.5}  # fmt: skip
+    checked = check_data(config(tmp_path / "made", phantom=phantom, tests={}))
+    (labelled,) = (part for part in checked.summary if part.name == "labelled")
+    assert labelled.positives.sum() > 0.35 * labelled.eligible.sum()  # two of them exclude each other
+
+
 def test_a_phantom_data_set_is_made_where_there_is_none(tmp_path):
     phantom = {"labelled": 8, "unlabelled": 4, "validation": 4, "calibration": 4, "same": 2, "new": 2, "image_size": 64}
     made = config(tmp_path / "made", phantom=phantom)
