@@ -464,7 +464,7 @@ def _spoilt(targets: torch.Tensor, grossly: float = 0.0) -> torch.Tensor:
 
 
 def _distorted(targets: torch.Tensor) -> torch.Tensor:
-    """(N, S, S) masks moved and stretched by a quarter of their size; of some a side is cut off, to some a disc added."""
+    """(N, S, S) masks moved and stretched by a quarter of their size, some with a side cut off or a disc added."""
     import torch
 
     count, side = len(targets), targets.shape[-1]

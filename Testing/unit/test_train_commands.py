@@ -111,7 +111,7 @@ def test_arms_and_seeds_run_one_after_another_and_are_compared(config_file, trai
     ]  # fmt: skip
     said = capsys.readouterr().out
     assert "2 of 4: full, seed 5" in said
-    assert "+10.0: gain" in said
+    assert "+10.0 ± 0.0: gain" in said
 
 
 def test_a_folder_that_holds_a_run_is_refused_before_anything_else(config_file, trainer, capsys, tmp_path):
@@ -184,7 +184,7 @@ def test_any_value_can_be_set(config_file, trainer, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["nonsense"], "there is no such file; name a YAML file, or one of benchmark, demo, fetus2026"),
+        (["nonsense"], "there is no such file; name a YAML file, or one of benchmark, conditions, demo, fetus2026"),
         (["demo", "--arm", "fool"], "arm is 'fool', but must be one of full"),
         (["demo", "--arm", "full", "--arm", "fool"], "arm is 'fool', but must be one of full"),
         (["demo", "--set", "ema.epohcs=3"], "there is no 'ema.epohcs'; the nearest key is 'ema.epochs'"),

@@ -31,7 +31,7 @@ def complaint(folder, text):
     return said
 
 
-@pytest.mark.parametrize("name", ["benchmark", "demo", "fetus2026"])
+@pytest.mark.parametrize("name", ["benchmark", "conditions", "demo", "fetus2026"])
 @pytest.mark.parametrize("arm", ARMS)
 def test_shipped_configurations_hold_with_every_arm(name, arm):
     config = load_config(name, arm=arm, seed=7)
@@ -116,7 +116,7 @@ def test_numbers_with_an_exponent_are_numbers(tmp_path):
 
 def test_a_file_that_is_not_there_names_those_that_ship(tmp_path):
     with pytest.raises(
-        InvalidConfig, match="there is no such file; name a YAML file, or one of benchmark, demo, fetus2026"
+        InvalidConfig, match="there is no such file; name a YAML file, or one of benchmark, conditions, demo, fetus2026"
     ):
         load_config(tmp_path / "missing.yaml")
     with pytest.raises(InvalidConfig, match="is a folder: name a YAML file"):
