@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette, told apart by colour-blind readers as well.
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#666666", "#000000", "#f0e442")
 _LEARNING = ("validation_dsc", "validation_nsd", "validation_macro_f1")
+_STAGES = {"ema": "stage 1", "fine_tuning": "stage 2"}
 _NOTE = "Bars and lines: mean over seeds. Dots: single seeds. Bands: one standard deviation."
 
 
@@ -93,7 +94,11 @@ def _curves(comparison: Comparison, wanted: Callable[[str], bool]) -> Figure | N
     from matplotlib.figure import Figure
 
     runs = [run for members in comparison.arms.values() for run in members]
-    names = list(dict.fromkeys((m.stage, m.name) for run in runs for m in run.metrics if wanted(m.name)))
+    found: dict[tuple[str, str], set[float]] = {}
+    for metric in (m for run in runs for m in run.metrics if wanted(m.name)):
+        found.setdefault((metric.stage, metric.name), set()).add(metric.value)
+    # A metric that never moved, such as F1 of conditions that no network dares to predict yet, is no curve.
+    names = [name for name, values in found.items() if len(values) > 1] or list(found)
     if not names:
         return None
     columns = min(3, len(names))
@@ -110,8 +115,8 @@ def _curves(comparison: Comparison, wanted: Callable[[str], bool]) -> Figure | N
             if len(values) > 1:
                 deviation = np.nanstd(values, axis=0, ddof=1)
                 axes.fill_between(steps, mean - deviation, mean + deviation, color=color, alpha=0.15, lw=0)
-        axes.set_title(f"{name.replace('_', ' ')} ({stage})", fontsize=9, loc="left")
-        axes.set_xlabel("step")
+        axes.set_title(_title(name), fontsize=9, loc="left")
+        axes.set_xlabel(f"step of {_STAGES.get(stage, stage)}", fontsize=8)
         axes.locator_params(axis="x", nbins=4, integer=True)
         _plain(axes, "y")
     for axes in grid[len(names) :]:
@@ -122,6 +127,11 @@ def _curves(comparison: Comparison, wanted: Callable[[str], bool]) -> Figure | N
         labels.update(zip(texts, handles, strict=True))
     figure.legend(list(labels.values()), list(labels), loc="outside right upper", fontsize=8, frameon=False)
     return figure
+
+
+def _title(name: str) -> str:
+    words = name.removesuffix("_percent").replace("_", " ") + (", %" if name.endswith("_percent") else "")
+    return words.replace("dsc", "DSC, %").replace("nsd", "NSD, %").replace("f1", "F1")
 
 
 def _over_seeds(runs: Sequence[ComparedRun], stage: str, name: str) -> tuple[np.ndarray, np.ndarray]:
