@@ -25,7 +25,8 @@ from FetalEchoSegLib.promptable.lean import LeanEncoder
 from FetalEchoSegLib.promptable.model import Embedding, PromptableModel
 from FetalEchoSegLib.promptable.network import build_network
 from FetalEchoSegLib.promptable.parameters import parameter_shapes
-from promptables import SMALL, reference_prompts, seeded_frame, seeded_state
+from FetalEchoSegLib.promptable.prompts import Point, Prompts
+from promptables import SMALL, position_model, reference_prompts, seeded_frame, seeded_state
 
 REFERENCE = json.loads((Path(__file__).parent / "promptable_reference.json").read_text())
 SMALL_CONFIGS = {
@@ -58,6 +59,7 @@ def test_the_network_equals_the_published_one(name):
         features = network.image_encoder(torch.from_numpy(geometry.network_image(frame))[None])
     assert_matches(reference, "embedding", features, 2e-5)
     model = PromptableModel(config, network.state_dict())
+    model.click_margin = 0  # as published
     for case, (prompts, multimask) in reference_prompts(*reference["frame"], config.mask_size).items():
         (answer,) = model.answer(Embedding(features, geometry), [prompts], multimask)
         assert_matches(reference, f"{case}/low", answer.logits[None], 2e-5)
@@ -76,12 +78,35 @@ def test_lean_full_size_without_adapters_equals_the_published_one():
     name = "ViT-B, no adapters"
     config, reference = FULL_CONFIGS[name], REFERENCE[name]
     model = PromptableModel(config, seeded_state(parameter_shapes(config), 1))
+    model.click_margin = 0  # as published
     embedding = model.embed(seeded_frame(*reference["frame"]))
     assert_matches(reference, "embedding", embedding.features, 1e-4)
     for case, (prompts, multimask) in reference_prompts(*reference["frame"], config.mask_size).items():
         (answer,) = model.answer(embedding, [prompts], multimask)
         assert_matches(reference, f"{case}/low", answer.logits[None], 1e-4)
         assert_matches(reference, f"{case}/iou", [answer.iou], 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("positive", "margin", "chosen"), [(True, 0.1, 1), (False, 0.1, 1), (True, 0.0, 0), (True, 0.04, 0)]
+)
+def test_a_mask_that_heeds_the_last_click_comes_before_a_slightly_better_one_that_does_not(positive, margin, chosen):
+    """The first of three masks, the best by 0.05 of predicted IoU, leaves the click out; the second is a disc on it."""
+    config = PromptableConfig(**SMALL)
+    model = position_model(config, "nearest")
+    draw = model._parts.mask_decoder
+
+    def three(**asked):
+        masks, _ = draw(**asked)
+        disc = masks[:, 1]
+        return torch.stack([-disc, disc, disc], 1), torch.tensor([[0.9, 0.85, 0.1]])
+
+    model._parts.mask_decoder = three
+    model.click_margin = margin
+    frame = np.zeros((config.image_size, config.image_size), np.uint8)
+    (answer,) = model.answer(model.embed(frame), [Prompts(points=(Point(5, 5), Point(20, 13, positive)))])
+    assert answer.iou == pytest.approx([0.9, 0.85][chosen])
+    assert (answer.mask[13, 20] == positive) == bool(chosen)
 
 
 @pytest.mark.parametrize("config", [*SMALL_CONFIGS.values(), PromptableConfig.tiny()], ids=[*SMALL_CONFIGS, "tiny"])
