@@ -27,7 +27,7 @@ from .prompts import Prompts
 
 logger = logging.getLogger(__name__)
 
-# With demo-clicks 0.3 to 0.4 fewer clicks to a Dice of 0.90 than without, on known and on new devices.
+# With an earlier demo-clicks 0.3 to 0.4 fewer clicks to a Dice of 0.90 than without it, on known and on new devices.
 CLICK_MARGIN = 0.1
 _STABILITY_OFFSET = 1.0  # logits; as segment-anything's stability score
 
