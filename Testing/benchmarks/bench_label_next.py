@@ -30,7 +30,7 @@ from FetalEchoTrainLib.runs import PlannedRun, carry_out
 
 MODEL = "demo-tiny"
 CLIPS, FRAMES_A_CLIP, TEST_FRAMES = 40, 12, 160
-COUNTS = (8, 16, 32)
+COUNTS = (4, 8, 16)
 PER_PATIENT = 5  # as in the panel
 STEPS = 100
 
