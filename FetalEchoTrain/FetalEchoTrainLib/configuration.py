@@ -300,8 +300,8 @@ class FineTuningConfig(Block):
     """Of the loss on them; 0 for none."""
     balanced: bool = True
     """Draw frames by view, condition and its presence, so that no condition is rare; else each frame once."""
-    head: Literal["plain", "anatomy"] = "plain"
-    """What the head sees: the pooled bottleneck, or also pooled finer features and ratios of the masks' areas."""
+    head: Literal["plain", "anatomy", "combined"] = "plain"
+    """What the head sees: the pooled bottleneck, areas of the masks and their ratios, or both with finer levels."""
     views_per_frame: int = Field(default=4, ge=1, le=64)
     """Augmented versions of each frame whose features are kept, the frame itself included."""
 

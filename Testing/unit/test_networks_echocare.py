@@ -103,19 +103,20 @@ def test_resetting_the_condition_head_keeps_the_segmentation_bit_identical():
     assert not torch.equal(before.conditions, after.conditions)
 
 
-def test_the_anatomy_head_sees_the_masks_and_leaves_the_segmentation_as_it_is():
+@pytest.mark.parametrize("kind", ["anatomy", "combined"])
+def test_a_head_that_sees_the_masks_leaves_the_segmentation_as_it_is(kind):
     torch.manual_seed(0)
     network = EchoCare(SMALL).eval()
     image = torch.rand(2, 1, 64, 64)
     with torch.inference_mode():
         before = network(image)
-        network.reset_condition_head("anatomy")
+        network.reset_condition_head(kind)
         after = network(image)
     assert torch.equal(before.segmentation, after.segmentation)
-    assert network.config.condition_head == "anatomy"
+    assert network.config.condition_head == kind
     assert {n: tuple(t.shape) for n, t in network.state_dict().items()} == parameter_shapes(network.config)
     with pytest.raises(ValueError, match="view head"):
-        EchoCareConfig.tiny(condition_head="anatomy", n_views=0)
+        EchoCareConfig.tiny(condition_head=kind, n_views=0)
 
 
 def test_soft_areas_are_those_of_the_masks_of_a_certain_view():

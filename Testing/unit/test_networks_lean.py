@@ -56,8 +56,9 @@ def assert_equal_outputs(network, image):
         {"depths": (2, 2, 2, 2), "lora_rank": 3, "lora_alpha": 6.0},
         {"depths": (1, 1, 3, 1), "window_size": 7, "input_channels": 3, "n_views": 0},
         {"condition_head": "anatomy"},
+        {"condition_head": "combined"},
     ],
-    ids=["tiny", "adapters", "odd-window", "anatomy"],
+    ids=["tiny", "adapters", "odd-window", "anatomy", "combined"],
 )
 def test_lean_equals_plain(changes, size):
     config = EchoCareConfig.tiny(embed_dim=8, decoder_features=4, **changes)

@@ -319,7 +319,7 @@ def test_heads_are_ranked_by_what_their_views_can_show():
     assert found["validation_auroc"] == 1
 
 
-@pytest.mark.parametrize("kind", ["plain", "anatomy"])
+@pytest.mark.parametrize("kind", ["plain", "anatomy", "combined"])
 def test_the_head_is_trained_on_exactly_what_it_will_see(folder, kind):
     config = config_of(folder, fine_tuning__head=kind)
     network = network_of(config).eval()

@@ -24,17 +24,29 @@ N_LEVELS = 3  # bottleneck, level 4, level 3
 _SMALL_AREA = 1e-4
 
 
-def anatomy_features(levels: Sequence[torch.Tensor], segmentation: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
-    """(B, F) float32: means and maxima of several levels, soft areas of the structures and ratios between them.
+def condition_features(
+    kind: str, levels: Sequence[torch.Tensor], segmentation: torch.Tensor, views: torch.Tensor | None
+) -> torch.Tensor:
+    """(B, F) float32 that a condition head of this kind sees.
+
+    plain         the mean of the bottleneck
+    anatomy       soft areas of the structures and ratios between them
+    combined      these after means and maxima of several levels
 
     levels        (B, C, h, w) each: bottleneck, level 4, level 3
     segmentation  (B, 15, H, W) logits, not masked
-    views         (B, 4) logits
-    The idea of areas and ratios beside pooled features is that of the FETUS 2026 winner's "MorphHead".
+    views         (B, 4) logits, None without a view head, which "plain" does not need
+    Areas and ratios beside pooled features are the idea of the FETUS 2026 winner's "MorphHead"; alone they learn from a
+    few dozen positives, among hundreds of pooled features they do not.
     """
-    pooled = [statistic for level in levels for statistic in (level.float().mean((2, 3)), level.float().amax((2, 3)))]
+    if kind == "plain" or views is None:
+        return levels[0].float().mean((2, 3))
     areas = soft_areas(segmentation, views)
-    return torch.cat([*pooled, areas.sqrt(), _ratios(areas)], dim=1)
+    anatomy = torch.cat([areas.sqrt(), _ratios(areas)], dim=1)
+    if kind == "anatomy":
+        return anatomy
+    pooled = [statistic for level in levels for statistic in (level.float().mean((2, 3)), level.float().amax((2, 3)))]
+    return torch.cat([*pooled, anatomy], dim=1)
 
 
 def soft_areas(segmentation: torch.Tensor, views: torch.Tensor) -> torch.Tensor:

@@ -13,7 +13,7 @@ from ..anatomy import N_CONDITIONS, N_LABELS, View
 
 ARCHITECTURE = "echocare"
 N_STAGES = 4  # MONAI's SwinTransformer has exactly four
-CONDITION_HEADS = ("plain", "anatomy")
+CONDITION_HEADS = ("plain", "anatomy", "combined")
 N_AREA_FEATURES = 20  # areas of the structures and ratios of some, see ``condition_features``
 
 
@@ -30,8 +30,9 @@ class EchoCareConfig:
     mlp_ratio         hidden over outer width of the transformer's perceptrons
     decoder_features  channels of the decoder at full resolution
     head_features     hidden width of the condition and view heads
-    condition_head    what the condition head sees: the pooled bottleneck ("plain", as in the official baseline), or
-                      also finer levels and the areas of the masks ("anatomy"; needs the view head)
+    condition_head    what the condition head sees: the pooled bottleneck ("plain", as in the official baseline), areas
+                      of the masks and their ratios ("anatomy"), or both with finer levels ("combined"); the last two
+                      need the view head
     lora_rank         rank of the low-rank adapters on q and v, 0 for none
     lora_alpha        their scale times the rank
     n_labels          segmentation channels including the background
@@ -76,8 +77,8 @@ class EchoCareConfig:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.condition_head not in CONDITION_HEADS:
             raise ValueError(f"condition_head must be one of {', '.join(CONDITION_HEADS)}, got {self.condition_head}")
-        if self.condition_head == "anatomy" and self.n_views != len(View):
-            raise ValueError("condition_head anatomy needs the view head")
+        if self.condition_head != "plain" and self.n_views != len(View):
+            raise ValueError(f"condition_head {self.condition_head} needs the view head")
         if min(self.lora_rank, self.n_conditions, self.n_views) < 0:
             raise ValueError("lora_rank, n_conditions and n_views cannot be negative")
         if self.image_size < 1 or self.image_size % self.size_divisor:
@@ -129,4 +130,6 @@ class EchoCareConfig:
         """Inputs of the condition head."""
         if self.condition_head == "plain":
             return self.bottleneck_features
+        if self.condition_head == "anatomy":
+            return N_AREA_FEATURES
         return 2 * (16 + 8 + 4) * self.decoder_features + N_AREA_FEATURES

@@ -13,7 +13,7 @@ from typing import Literal, overload
 import torch
 from torch import nn
 
-from .condition_features import anatomy_features
+from .condition_features import condition_features
 from .configuration import EchoCareConfig
 from .output import EchoCareOutput
 from .unetr import Features, SwinUnetr
@@ -92,9 +92,8 @@ class EchoCare(nn.Module):
         self, features: Features, segmentation: torch.Tensor, views: torch.Tensor | None
     ) -> torch.Tensor:
         """(B, F) what the condition head sees."""
-        if self.config.condition_head == "plain" or views is None:
-            return features.bottleneck.mean(dim=(2, 3))
-        return anatomy_features((features.bottleneck, features.level4, features.level3), segmentation, views)
+        levels = (features.bottleneck, features.level4, features.level3)
+        return condition_features(self.config.condition_head, levels, segmentation, views)
 
     def freeze_encoder(self) -> None:
         """Train only the adapters within the Swin encoder, as the official baseline does."""

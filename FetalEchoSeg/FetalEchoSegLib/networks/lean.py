@@ -19,7 +19,7 @@ import torch.nn.functional as F
 
 from ..anatomy import View, permitted_labels
 from ..errors import InvalidRequest
-from .condition_features import N_LEVELS, anatomy_features
+from .condition_features import N_LEVELS, condition_features
 from .configuration import N_STAGES, EchoCareConfig
 from .kernels import Convolution, Dense, Placement, instance_norm
 from .lora import merged_qkv_weight
@@ -100,9 +100,7 @@ class LeanEchoCare:
         x = self._ups[-1](x, full)
         segmentation = _channels_first(self._out(_channels_last(x).float()))
         views = self._views(pooled) if self._views else None
-        judged = pooled
-        if self.config.condition_head == "anatomy" and views is not None:
-            judged = anatomy_features(levels, segmentation, views)
+        judged = condition_features(self.config.condition_head, levels, segmentation, views)
         output = EchoCareOutput(segmentation, self._conditions(judged), views)
         if self.precision == "fp16" and not bool(torch.isfinite(output.conditions).all()):
             raise InvalidRequest("The network overflowed in half precision: choose precision fp32.")
