@@ -244,11 +244,11 @@ def _validation_dice(model: torch.nn.Module, samples: Samples, batch_size: int =
 
 
 def fit_condition_head(network: EchoCare, samples: Samples, schedule: Schedule) -> None:
-    """Train the condition head anew on frozen features; nothing else of ``network`` changes.
+    """Train a condition head that sees areas of the masks and their ratios; nothing else of ``network`` changes.
 
-    Trained along with the segmentation, the head dies: its hidden units fall silent early and never wake up. Features
-    are the pooled bottleneck of each frame, once as it is and twice mildly augmented; they are standardised for the
-    training, and the standardisation is then folded into the first layer.
+    Trained along with the segmentation, the head dies: its hidden units fall silent early and never wake up. It sees
+    each frame once as it is and twice mildly augmented. What it sees is standardised for the training, which is then
+    folded into the first layer.
     """
     import torch
     import torch.nn.functional as F
@@ -256,19 +256,19 @@ def fit_condition_head(network: EchoCare, samples: Samples, schedule: Schedule) 
     torch.manual_seed(schedule.seed)
     rng = np.random.default_rng(schedule.seed)
     network.eval()
+    network.reset_condition_head("anatomy")
     rounds = []
     for strength in (0.0, 0.4, 0.4):
         pairs = zip(samples.images, samples.masks, strict=True)
         varied = AugmentationConfig(strength=strength)
         images = [augment(image, mask, varied, rng)[0] if strength else image / 255 for image, mask in pairs]
-        rounds.append(_pooled_features(network, np.asarray(images, dtype=np.float32)))
+        rounds.append(_seen_by_the_head(network, np.asarray(images, dtype=np.float32)))
     features = torch.cat(rounds)
     truth = torch.from_numpy(samples.conditions).repeat(len(rounds), 1)
     judged = torch.from_numpy(condition_table()[samples.views - 1]).float().repeat(len(rounds), 1)
     mean, deviation = features.mean(0), features.std(0) + 1e-6
     features = (features - mean) / deviation
 
-    network.reset_condition_head()
     head, pos_weight = network.cls_decoder, _positive_weights(samples)
     optimizer = torch.optim.AdamW(head.parameters(), lr=1e-3, weight_decay=0.05)
     for _ in range(30):
@@ -286,15 +286,16 @@ def fit_condition_head(network: EchoCare, samples: Samples, schedule: Schedule) 
         first.weight.div_(deviation)
 
 
-def _pooled_features(network: EchoCare, images: np.ndarray, batch_size: int = 16) -> torch.Tensor:
-    """(N, C) what the heads see of (N, S, S) float32 images."""
+def _seen_by_the_head(network: EchoCare, images: np.ndarray, batch_size: int = 16) -> torch.Tensor:
+    """(N, F) what the condition head sees of (N, S, S) float32 images."""
     import torch
 
+    parts = []
     with torch.inference_mode():
-        parts = [
-            network.seg_net.encode(network.in_adapter(batch)).bottleneck.mean(dim=(2, 3))
-            for batch in torch.from_numpy(images)[:, None].split(batch_size)
-        ]
+        for batch in torch.from_numpy(images)[:, None].split(batch_size):
+            features = network.encode(batch)
+            output = network.decode(features)
+            parts.append(network.condition_features(features, output.segmentation, output.views))
     return torch.cat(parts).clone()
 
 
@@ -321,12 +322,13 @@ class Parts:
     test_new: int = 400
 
 
-def make_demo_model(out: Path, work: Path, schedule: Schedule, parts: Parts) -> Bundle:
+def make_demo_model(out: Path, work: Path, schedule: Schedule, parts: Parts, start: str = "") -> Bundle:
     """The whole recipe: data set and weights in ``work`` (reused when they are there), bundle in ``out``.
 
+    start  name or folder of a bundle whose segmentation is kept: the condition head alone is trained then
     Thresholds come from the validation part, figures from the two test parts, through the same code that users run.
     """
-    from FetalEchoSegLib.bundle import save_bundle
+    from FetalEchoSegLib.bundle import find_bundle, save_bundle
     from FetalEchoSegLib.bundle_card import Card
     from FetalEchoSegLib.networks.echocare import EchoCareConfig
 
@@ -335,14 +337,14 @@ def make_demo_model(out: Path, work: Path, schedule: Schedule, parts: Parts) -> 
     config = EchoCareConfig.tiny()
     validation = load_samples(dataset, VALID, config.image_size)
     training = load_samples(dataset, TRAIN_LABELED, config.image_size)
-    network = train(training, validation, schedule, work)
+    network = find_bundle(start).build_trainable() if start else train(training, validation, schedule, work)
     fit_condition_head(network, training, schedule)
 
     thresholds = fit_thresholds(predict_conditions(network, validation), validation.conditions, validation.views)
     card = Card.new(
         "demo-tiny",
-        "1",
-        config,
+        "2",
+        network.config,  # with the condition head that it has now
         "Apache-2.0",
         thresholds,
         description="Tiny EchoCare network for trying FetalEcho out. " + NOTICE,
@@ -356,7 +358,7 @@ def make_demo_model(out: Path, work: Path, schedule: Schedule, parts: Parts) -> 
             "data": f"{parts.labelled} labelled frames of the FetalEcho phantom, no patient data",
             "command": "python -m FetalEchoTrainLib.demo_model",
             "method": "supervised: cross-entropy and Dice of labels, cross-entropy of views; then the condition head "
-            "alone on frozen features",
+            "alone on areas of the masks and their ratios",
             "rounds of (pixels, epochs)": [[list(stage) for stage in part.stages] for part in schedule.rounds],
             "seed": schedule.seed,
         },
@@ -423,9 +425,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the bundle")
     parser.add_argument("--work", type=Path, required=True, help="folder for the data set, weights and predictions")
     parser.add_argument("--labelled", type=int, default=Parts.labelled, help="training frames")
+    parser.add_argument("--start", default="", help="bundle whose segmentation is kept; only the head is trained then")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    bundle = make_demo_model(options.out, options.work, Schedule(), Parts(labelled=options.labelled))
+    bundle = make_demo_model(options.out, options.work, Schedule(), Parts(labelled=options.labelled), options.start)
     logger.info("%s\n%s", bundle, bundle.card.metrics)
 
 
