@@ -116,6 +116,15 @@ def test_it_is_paused_goes_on_and_is_stopped_between_steps(begin):
         process.stop(run)
 
 
+def test_a_training_gives_way_to_whoever_works_beside_it(begin):
+    run = begin()
+    wait_for(lambda: process.status(run) == "running")
+    worker = process.worker(run)
+    # Windows has classes, of which the numbers mean nothing.
+    lower = psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else 10
+    assert worker.nice() == lower
+
+
 def test_a_stop_that_comes_before_the_worker_is_awake_is_not_lost(begin):
     run = begin()
     process.stop(run)  # at once: Python is still starting
