@@ -56,7 +56,8 @@ class LabelNextSection(Section):
             clips = len({masks.GetID() for masks, _frame, _confidence in queue})
             text = _(
                 "{frames} of {clips}, mean confidence {confidence:.2f}: the model doubts them, and they are unlike the"
-                " corrected ones. On synthetic clips 8 such frames taught a model as much as 12 at random."
+                " corrected ones. On synthetic clips up to 8 such frames taught a little more than as many at random did,"
+                " within the spread of three trainings."
             ).format(
                 frames=_("1 frame") if len(queue) == 1 else _("{count} frames").format(count=len(queue)),
                 clips=_("1 clip") if clips == 1 else _("{count} clips").format(count=clips),

@@ -7,7 +7,7 @@
     driver.choose(panel.ui.viewComboBox, "LVOT")        # what is under test is clicked
     driver.click(panel.ui.applyButton)
     driver.wait_until(lambda: panel.ui.applyButton.text == "Apply", 60)
-    driver.grab(panel, "/tmp/shots/applied.png")
+    driver.grab(panel, "shots/applied.png")
 
 ``panel.ui`` finds a widget by its object name anywhere in the panel, whatever .ui file it came from. Widgets behave as
 in Slicer (PythonQt): properties are attributes (``button.text``), methods and setters are called.
