@@ -56,7 +56,7 @@ class LabelNextSection(Section):
             clips = len({masks.GetID() for masks, _frame, _confidence in queue})
             text = _(
                 "{frames} of {clips}, mean confidence {confidence:.2f}: the model doubts them, and they are unlike the"
-                " corrected ones. On synthetic clips up to 8 such frames taught a little more than as many at random did,"
+                " corrected ones. On synthetic clips up to 8 such frames taught a little more than others did,"
                 " within the spread of three trainings."
             ).format(
                 frames=_("1 frame") if len(queue) == 1 else _("{count} frames").format(count=len(queue)),
